@@ -1,0 +1,571 @@
+//! Tokens → tree: a precedence-climbing (Pratt) parser.
+//!
+//! Precedence from loose to tight: `|`, `or`, `and`, comparison and `in`/`matches`/…, `..`, `+ -`, `not`, `* / %`,
+//! unary sign, `** ^` (to the right), `??`. Ternary, `let` and `if` stand outside all of them.
+//!
+//! Invariants: recursion is counted and bounded, so no text can exhaust the stack; no node count above [`MAX_NODES`].
+
+use std::sync::Arc;
+
+use super::ConditionError;
+use super::ast::{BinaryOp, Kind, MAX_DEPTH, Node, Pointer, UnaryOp};
+use super::functions::{self, ArgumentKind, Builtin, EnvFunction};
+use super::lexer::{Token, TokenKind, lex};
+
+/// Longest text that is accepted, in bytes.
+const MAX_SOURCE: usize = 64 * 1024;
+/// Most nodes of one condition.
+const MAX_NODES: usize = 10_000;
+
+/// Parses the whole of `source`.
+pub(super) fn parse(source: &str) -> Result<Node, ConditionError> {
+    if source.len() > MAX_SOURCE {
+        return Err(ConditionError::syntax(format!("expression is longer than {MAX_SOURCE} bytes")));
+    }
+    let tokens = lex(source)?;
+    let mut parser = Parser {
+        tokens,
+        at: 0,
+        depth: 0,
+        predicates: 0,
+        nodes: 0,
+        end: Token { kind: TokenKind::Eof, text: String::new() },
+    };
+    let node = parser.sequence(TokenKind::Eof, "")?;
+    if parser.peek().kind == TokenKind::Eof { Ok(node) } else { Err(parser.unexpected()) }
+}
+
+struct Parser {
+    tokens: Vec<Token>,
+    at: usize,
+    /// Recursion so far.
+    depth: u32,
+    /// Predicates we are inside of.
+    predicates: u32,
+    nodes: usize,
+    end: Token,
+}
+
+const TERNARY: u8 = 0;
+const COALESCE: u8 = 200;
+
+fn binary(text: &str) -> Option<(BinaryOp, u8)> {
+    Some(match text {
+        "or" | "||" => (BinaryOp::Or, 10),
+        "and" | "&&" => (BinaryOp::And, 15),
+        "==" => (BinaryOp::Equal, 20),
+        "!=" => (BinaryOp::NotEqual, 20),
+        "<" => (BinaryOp::Less, 20),
+        ">" => (BinaryOp::Greater, 20),
+        ">=" => (BinaryOp::GreaterEqual, 20),
+        "<=" => (BinaryOp::LessEqual, 20),
+        "in" => (BinaryOp::In, 20),
+        "matches" => (BinaryOp::Matches, 20),
+        "contains" => (BinaryOp::Contains, 20),
+        "startsWith" => (BinaryOp::StartsWith, 20),
+        "endsWith" => (BinaryOp::EndsWith, 20),
+        ".." => (BinaryOp::Range, 25),
+        "+" => (BinaryOp::Add, 30),
+        "-" => (BinaryOp::Subtract, 30),
+        "*" => (BinaryOp::Multiply, 60),
+        "/" => (BinaryOp::Divide, 60),
+        "%" => (BinaryOp::Modulo, 60),
+        "**" | "^" => (BinaryOp::Power, 100),
+        "??" => (BinaryOp::Coalesce, COALESCE),
+        _ => return None,
+    })
+}
+
+fn unary(text: &str) -> Option<(UnaryOp, u8)> {
+    Some(match text {
+        "not" | "!" => (UnaryOp::Not, 50),
+        "-" => (UnaryOp::Minus, 90),
+        "+" => (UnaryOp::Plus, 90),
+        _ => return None,
+    })
+}
+
+fn can_be_negated(op: BinaryOp) -> bool {
+    matches!(op, BinaryOp::In | BinaryOp::Matches | BinaryOp::Contains | BinaryOp::StartsWith | BinaryOp::EndsWith)
+}
+
+fn chains(op: BinaryOp) -> bool {
+    matches!(op, BinaryOp::Less | BinaryOp::LessEqual | BinaryOp::Greater | BinaryOp::GreaterEqual)
+}
+
+impl Parser {
+    fn peek(&self) -> &Token {
+        self.tokens.get(self.at).unwrap_or(&self.end)
+    }
+
+    fn peek_next(&self) -> &Token {
+        self.tokens.get(self.at + 1).unwrap_or(&self.end)
+    }
+
+    fn advance(&mut self) -> Token {
+        let token = self.peek().clone();
+        self.at += 1;
+        token
+    }
+
+    fn eat_operator(&mut self, text: &str) -> bool {
+        let found = self.peek().is_operator(text);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn eat_bracket(&mut self, text: &str) -> bool {
+        let found = self.peek().is_bracket(text);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn unexpected(&self) -> ConditionError {
+        ConditionError::syntax(format!("unexpected token {}", self.peek()))
+    }
+
+    fn expect_operator(&mut self, text: &str) -> Result<(), ConditionError> {
+        if self.eat_operator(text) { Ok(()) } else { Err(self.unexpected()) }
+    }
+
+    fn expect_bracket(&mut self, text: &str) -> Result<(), ConditionError> {
+        if self.eat_bracket(text) { Ok(()) } else { Err(self.unexpected()) }
+    }
+
+    fn node(&mut self, kind: Kind) -> Result<Node, ConditionError> {
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            return Err(ConditionError::syntax(format!("expression has more than {MAX_NODES} parts")));
+        }
+        Node::new(kind)
+    }
+
+    /// Expressions separated by `;`, up to (not including) the closing token.
+    fn sequence(&mut self, close: TokenKind, text: &str) -> Result<Node, ConditionError> {
+        let first = self.expression(TERNARY)?;
+        if !self.peek().is_operator(";") {
+            return Ok(first);
+        }
+        let mut items = vec![first];
+        while self.eat_operator(";") {
+            if self.peek().is(close, text) {
+                break;
+            }
+            items.push(self.expression(TERNARY)?);
+        }
+        self.node(Kind::Sequence(items))
+    }
+
+    fn expression(&mut self, least: u8) -> Result<Node, ConditionError> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(ConditionError::syntax(format!("expression is nested more than {MAX_DEPTH} levels deep")));
+        }
+        let node = self.expression_inner(least);
+        self.depth -= 1;
+        node
+    }
+
+    fn expression_inner(&mut self, least: u8) -> Result<Node, ConditionError> {
+        if least == TERNARY {
+            if self.peek().is_operator("let") {
+                return self.variable();
+            }
+            if self.peek().is_operator("if") {
+                return self.if_else();
+            }
+        }
+        let mut left = self.primary()?;
+        let mut previous: Option<BinaryOp> = None;
+        while self.peek().kind == TokenKind::Operator {
+            if self.peek().text == "|" {
+                if least > 0 {
+                    break;
+                }
+                self.at += 1;
+                left = self.pipe(left)?;
+                continue;
+            }
+            let negated = self.peek().text == "not";
+            let operator = if negated { self.peek_next() } else { self.peek() };
+            if operator.kind != TokenKind::Operator {
+                if negated {
+                    self.at += 1;
+                    return Err(self.unexpected());
+                }
+                break;
+            }
+            let Some((op, precedence)) = binary(&operator.text) else {
+                if negated {
+                    self.at += 1;
+                    return Err(self.unexpected());
+                }
+                break;
+            };
+            if negated && !can_be_negated(op) {
+                self.at += 1;
+                return Err(self.unexpected());
+            }
+            if precedence < least {
+                break;
+            }
+            if previous == Some(BinaryOp::Coalesce) && op != BinaryOp::Coalesce {
+                return Err(ConditionError::syntax(format!(
+                    "Operator ({}) and coalesce expressions (??) cannot be mixed. Wrap either by parentheses.",
+                    op.symbol()
+                )));
+            }
+            self.at += if negated { 2 } else { 1 };
+            left = self.right_side(left, op, precedence, negated)?;
+            previous = Some(op);
+        }
+        if least == TERNARY { self.ternary(left) } else { Ok(left) }
+    }
+
+    fn right_side(&mut self, left: Node, op: BinaryOp, precedence: u8, negated: bool) -> Result<Node, ConditionError> {
+        // Only exponentiation associates to the right.
+        let least = if op == BinaryOp::Power { precedence } else { precedence + 1 };
+        let right = self.expression(least)?;
+        if chains(op) {
+            return self.comparison_chain(left, op, right);
+        }
+        let node = match (op, &*right.kind) {
+            (BinaryOp::Matches, Kind::Str(pattern)) => {
+                let regex = functions::regex(pattern).map_err(ConditionError::syntax)?;
+                self.node(Kind::MatchesConstant(left, regex))?
+            }
+            _ => self.node(Kind::Binary(op, left, right))?,
+        };
+        if negated { self.node(Kind::Unary(UnaryOp::Not, node)) } else { Ok(node) }
+    }
+
+    /// `1 < x < 3` means `1 < x and x < 3`.
+    fn comparison_chain(&mut self, left: Node, op: BinaryOp, right: Node) -> Result<Node, ConditionError> {
+        let mut middle = right.clone();
+        let mut whole = self.node(Kind::Binary(op, left, right))?;
+        loop {
+            if self.peek().kind != TokenKind::Operator {
+                return Ok(whole);
+            }
+            let Some((next, precedence)) = binary(&self.peek().text).filter(|(next, _)| chains(*next)) else {
+                return Ok(whole);
+            };
+            self.at += 1;
+            let right = self.expression(precedence + 1)?;
+            let link = self.node(Kind::Binary(next, middle, right.clone()))?;
+            whole = self.node(Kind::Binary(BinaryOp::And, whole, link))?;
+            middle = right;
+        }
+    }
+
+    fn ternary(&mut self, condition: Node) -> Result<Node, ConditionError> {
+        let mut condition = condition;
+        while self.eat_operator("?") {
+            // `a ?: b` gives `a` itself when it holds.
+            if self.eat_operator(":") {
+                let otherwise = self.expression(TERNARY)?;
+                condition = self.node(Kind::Conditional(condition.clone(), condition, otherwise))?;
+                continue;
+            }
+            let then = self.expression(TERNARY)?;
+            self.expect_operator(":")?;
+            let otherwise = self.expression(TERNARY)?;
+            condition = self.node(Kind::Conditional(condition, then, otherwise))?;
+        }
+        Ok(condition)
+    }
+
+    fn variable(&mut self) -> Result<Node, ConditionError> {
+        self.at += 1;
+        if self.peek().kind != TokenKind::Identifier {
+            return Err(self.unexpected());
+        }
+        let name = self.advance().text;
+        self.expect_operator("=")?;
+        let value = self.expression(TERNARY)?;
+        self.expect_operator(";")?;
+        let body = self.sequence(TokenKind::Eof, "")?;
+        self.node(Kind::Let { name, value, body })
+    }
+
+    fn if_else(&mut self) -> Result<Node, ConditionError> {
+        self.at += 1;
+        let condition = self.expression(TERNARY)?;
+        let then = self.block()?;
+        self.expect_operator("else")?;
+        let otherwise = if self.peek().is_operator("if") { self.expression(TERNARY)? } else { self.block()? };
+        self.node(Kind::Conditional(condition, then, otherwise))
+    }
+
+    fn block(&mut self) -> Result<Node, ConditionError> {
+        self.expect_bracket("{")?;
+        let node = self.sequence(TokenKind::Bracket, "}")?;
+        self.expect_bracket("}")?;
+        Ok(node)
+    }
+
+    fn pipe(&mut self, input: Node) -> Result<Node, ConditionError> {
+        let named = self.peek().kind == TokenKind::Identifier && self.peek_next().is_bracket("(");
+        if !named {
+            return Err(self.unexpected());
+        }
+        let name = self.advance().text;
+        let call = self.call(&name, Some(input))?;
+        self.postfix(call)
+    }
+
+    fn primary(&mut self) -> Result<Node, ConditionError> {
+        let token = self.peek().clone();
+        if token.kind == TokenKind::Operator {
+            if let Some((op, precedence)) = unary(&token.text) {
+                self.at += 1;
+                let operand = self.expression(precedence)?;
+                let node = self.node(Kind::Unary(op, operand))?;
+                return self.postfix(node);
+            }
+            if self.predicates > 0 && (token.text == "#" || token.text == ".") {
+                let node = self.pointer(&token.text)?;
+                return self.postfix(node);
+            }
+            if token.text == "::" {
+                self.at += 1;
+                if self.peek().kind != TokenKind::Identifier {
+                    return Err(self.unexpected());
+                }
+                let name = self.advance().text;
+                let node = self.call(&name, None)?;
+                return self.postfix(node);
+            }
+        }
+        let node = match token.kind {
+            TokenKind::Bracket if token.text == "(" => {
+                self.at += 1;
+                let inner = self.sequence(TokenKind::Bracket, ")")?;
+                self.expect_bracket(")")?;
+                inner
+            }
+            TokenKind::Bracket if token.text == "[" => self.array()?,
+            TokenKind::Bracket if token.text == "{" => self.map()?,
+            TokenKind::Identifier => self.identifier()?,
+            TokenKind::Number => {
+                self.at += 1;
+                let kind = number(&token.text)?;
+                return self.node(kind);
+            }
+            TokenKind::String => {
+                self.at += 1;
+                self.node(Kind::Str(Arc::from(token.text)))?
+            }
+            TokenKind::Operator | TokenKind::Bracket | TokenKind::Eof => return Err(self.unexpected()),
+        };
+        self.postfix(node)
+    }
+
+    fn pointer(&mut self, text: &str) -> Result<Node, ConditionError> {
+        let mut pointer = Pointer::Element;
+        if text == "#" {
+            self.at += 1;
+            if self.peek().kind == TokenKind::Identifier {
+                let name = self.advance().text;
+                pointer = match name.as_str() {
+                    "acc" => Pointer::Accumulator,
+                    "index" => Pointer::Index,
+                    _ => return Err(ConditionError::syntax(format!("unknown pointer #{name}"))),
+                };
+            }
+        }
+        self.node(Kind::Pointer(pointer))
+    }
+
+    fn identifier(&mut self) -> Result<Node, ConditionError> {
+        let name = self.advance().text;
+        match name.as_str() {
+            "true" => return self.node(Kind::Bool(true)),
+            "false" => return self.node(Kind::Bool(false)),
+            "nil" => return self.node(Kind::Nil),
+            "$env" => return self.node(Kind::Env),
+            _ => {}
+        }
+        if self.peek().is_bracket("(") {
+            return self.call(&name, None);
+        }
+        self.node(Kind::Name(name))
+    }
+
+    /// `name(…)`; `first` is what a pipe puts before the written arguments.
+    fn call(&mut self, name: &str, first: Option<Node>) -> Result<Node, ConditionError> {
+        if let Some(builtin) = Builtin::by_name(name) {
+            let mut args = Vec::from_iter(first);
+            self.expect_bracket("(")?;
+            while !self.peek().is_bracket(")") {
+                if !args.is_empty() && self.arguments_started() {
+                    self.expect_operator(",")?;
+                    if self.peek().is_bracket(")") {
+                        break;
+                    }
+                }
+                let arg = match builtin.argument_kind(args.len()) {
+                    ArgumentKind::Value => self.expression(TERNARY)?,
+                    ArgumentKind::Predicate => self.predicate()?,
+                };
+                args.push(arg);
+            }
+            self.expect_bracket(")")?;
+            builtin.check_count(args.len()).map_err(ConditionError::syntax)?;
+            return self.node(Kind::Builtin(builtin, args));
+        }
+        let args = self.arguments(first)?;
+        match EnvFunction::by_name(name) {
+            Some(function) => self.node(Kind::Call(function, args)),
+            None => Err(ConditionError::check(format!("unknown name {name}"))),
+        }
+    }
+
+    /// Whether an argument was already written between the brackets (a piped one is not).
+    fn arguments_started(&self) -> bool {
+        !self.at.checked_sub(1).and_then(|before| self.tokens.get(before)).is_some_and(|t| t.is_bracket("("))
+    }
+
+    fn arguments(&mut self, first: Option<Node>) -> Result<Vec<Node>, ConditionError> {
+        let mut args = Vec::from_iter(first);
+        self.expect_bracket("(")?;
+        let mut more = false;
+        while !self.peek().is_bracket(")") {
+            if more {
+                self.expect_operator(",")?;
+                if self.peek().is_bracket(")") {
+                    break;
+                }
+            }
+            args.push(self.expression(TERNARY)?);
+            more = true;
+        }
+        self.expect_bracket(")")?;
+        Ok(args)
+    }
+
+    fn predicate(&mut self) -> Result<Node, ConditionError> {
+        self.predicates += 1;
+        let node = if self.peek().is_bracket("{") { self.block() } else { self.expression(TERNARY) };
+        self.predicates -= 1;
+        node
+    }
+
+    fn array(&mut self) -> Result<Node, ConditionError> {
+        self.at += 1;
+        let mut items = Vec::new();
+        while !self.peek().is_bracket("]") {
+            if !items.is_empty() {
+                self.expect_operator(",")?;
+                if self.peek().is_bracket("]") {
+                    break;
+                }
+            }
+            items.push(self.expression(TERNARY)?);
+        }
+        self.expect_bracket("]")?;
+        self.node(Kind::Array(items))
+    }
+
+    fn map(&mut self) -> Result<Node, ConditionError> {
+        self.at += 1;
+        let mut entries = Vec::new();
+        while !self.peek().is_bracket("}") {
+            if !entries.is_empty() {
+                self.expect_operator(",")?;
+                if self.peek().is_bracket("}") {
+                    break;
+                }
+                if self.peek().is_operator(",") {
+                    return Err(self.unexpected());
+                }
+            }
+            let key = match self.peek().kind {
+                TokenKind::Number | TokenKind::String | TokenKind::Identifier => {
+                    let text = self.advance().text;
+                    self.node(Kind::Str(Arc::from(text)))?
+                }
+                TokenKind::Bracket if self.peek().text == "(" => self.expression(TERNARY)?,
+                TokenKind::Bracket | TokenKind::Operator | TokenKind::Eof => {
+                    return Err(ConditionError::syntax(format!(
+                        "a map key must be a quoted string, a number, a identifier, or an expression enclosed in parentheses (unexpected token {})",
+                        self.peek()
+                    )));
+                }
+            };
+            self.expect_operator(":")?;
+            let value = self.expression(TERNARY)?;
+            entries.push((key, value));
+        }
+        self.expect_bracket("}")?;
+        self.node(Kind::Map(entries))
+    }
+
+    fn postfix(&mut self, start: Node) -> Result<Node, ConditionError> {
+        let mut node = start;
+        let mut optional_seen = false;
+        loop {
+            let optional = self.peek().is_operator("?.");
+            if optional || self.peek().is_operator(".") {
+                self.at += 1;
+                optional_seen |= optional;
+                if optional && self.peek().is_bracket("[") {
+                    node = self.subscript(node, true)?;
+                    continue;
+                }
+                let word = self.peek().kind == TokenKind::Identifier
+                    || (self.peek().kind == TokenKind::Operator
+                        && self.peek().text.chars().all(|c| c.is_ascii_alphabetic()));
+                if !word {
+                    return Err(ConditionError::syntax("expected name"));
+                }
+                let name = self.advance().text;
+                if self.peek().is_bracket("(") {
+                    let args = self.arguments(None)?;
+                    node = self.node(Kind::Method { base: node, name, args, optional })?;
+                } else {
+                    let index = self.node(Kind::Str(Arc::from(name)))?;
+                    node = self.node(Kind::Member { base: node, index, optional })?;
+                }
+            } else if self.peek().is_bracket("[") {
+                node = self.subscript(node, false)?;
+            } else {
+                break;
+            }
+        }
+        if optional_seen { self.node(Kind::Chain(node)) } else { Ok(node) }
+    }
+
+    fn subscript(&mut self, base: Node, optional: bool) -> Result<Node, ConditionError> {
+        self.at += 1;
+        let from = if self.peek().is_operator(":") { None } else { Some(self.expression(TERNARY)?) };
+        if self.eat_operator(":") {
+            let to = if self.peek().is_bracket("]") { None } else { Some(self.expression(TERNARY)?) };
+            self.expect_bracket("]")?;
+            return self.node(Kind::Slice { base, from, to });
+        }
+        self.expect_bracket("]")?;
+        match from {
+            Some(index) => self.node(Kind::Member { base, index, optional }),
+            None => Err(self.unexpected()),
+        }
+    }
+}
+
+fn number(text: &str) -> Result<Kind, ConditionError> {
+    let lower = text.to_ascii_lowercase();
+    for (prefix, radix, what) in [("0x", 16, "hex"), ("0b", 2, "binary"), ("0o", 8, "octal")] {
+        if let Some(digits) = lower.strip_prefix(prefix) {
+            return i64::from_str_radix(digits, radix)
+                .map(Kind::Int)
+                .map_err(|_| ConditionError::syntax(format!("invalid {what} literal: {text}")));
+        }
+    }
+    if lower.contains(['.', 'e']) {
+        return lower
+            .parse()
+            .map(Kind::Float)
+            .map_err(|_| ConditionError::syntax(format!("invalid float literal: {text}")));
+    }
+    lower.parse().map(Kind::Int).map_err(|_| ConditionError::syntax("integer literal is too large"))
+}
