@@ -1,5 +1,6 @@
 // Command controlplane is one binary with the four parts of a Kubernetes control plane that the tests need:
 //
+//	controlplane key FILE
 //	controlplane etcd --data-dir DIR --client-port N --peer-port N
 //	controlplane kube-apiserver [flags of kube-apiserver]
 //	controlplane kube-controller-manager [flags …]
@@ -31,11 +32,9 @@ func main() {
 	var command *cobra.Command
 	switch name {
 	case "etcd":
-		if err := runEtcd(os.Args[1:]); err != nil {
-			fmt.Fprintln(os.Stderr, "etcd:", err)
-			os.Exit(1)
-		}
-		return
+		finish(name, runEtcd(os.Args[1:]))
+	case "key":
+		finish(name, writeKey(os.Args[1:]))
 	case "kube-apiserver":
 		command = apiserver.NewAPIServerCommand()
 	case "kube-controller-manager":
@@ -48,7 +47,15 @@ func main() {
 	os.Exit(cli.Run(command))
 }
 
+func finish(name string, err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, name+":", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: controlplane etcd|kube-apiserver|kube-controller-manager|kube-scheduler [flags]")
+	fmt.Fprintln(os.Stderr, "usage: controlplane key|etcd|kube-apiserver|kube-controller-manager|kube-scheduler [flags]")
 	os.Exit(2)
 }
