@@ -39,6 +39,7 @@ mod wait;
 
 pub use binary::binary;
 pub use cluster::{Cluster, Namespace, User};
+pub use crds;
 pub use forward::forward;
 pub use load::{Load, Tally};
 pub use paths::{repository, run_dir};
