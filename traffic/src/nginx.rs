@@ -1,0 +1,348 @@
+//! NGINX: a canary Ingress beside each stable Ingress, whose annotations carry the canary's weight.
+//!
+//! The canary Ingress has the stable Ingress' hosts and paths which lead to the stable Service, led to the canary
+//! Service, and the same TLS and class. The ingress controller merges the two and splits the requests by weight.
+//!
+//! Invariants: the stable Ingress is never written; of the canary Ingress only the fields named here are, so that other
+//! annotations, labels and fields stay; once made it stays, with weight 0 between releases, and goes with the Rollout;
+//! taking traffic off the canary needs no stable Ingress, so nothing a user breaks can hold users on a bad version.
+
+use std::collections::BTreeMap;
+
+use crds::Rollout;
+use serde_json::{Map, Value, json};
+
+use crate::words::{
+    CANARY, CANARY_INGRESS_SUFFIX, CANARY_WEIGHT, CANARY_WEIGHT_TOTAL, INGRESS_CLASS_ANNOTATION, reason,
+};
+use crate::{Objects, Reference, Router, RouterError, Routing, Weight, Write, patch};
+
+/// Longest name of an Ingress (a DNS subdomain).
+const MAX_NAME: usize = 253;
+const KIND: &str = "Ingress";
+
+/// The NGINX router of one Rollout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Nginx {
+    owner: Owner,
+    namespace: Option<String>,
+    stable_ingresses: Vec<String>,
+    prefix: String,
+    max_traffic_weight: Option<i32>,
+    /// Annotations the user wants on every canary Ingress, by their full names.
+    annotations: BTreeMap<String, String>,
+}
+
+/// The Rollout which owns the canary Ingresses.
+#[derive(Clone, Debug, PartialEq)]
+struct Owner {
+    name: String,
+    uid: String,
+}
+
+impl Nginx {
+    /// The router, when the Rollout asks for NGINX.
+    pub fn from_rollout(rollout: &Rollout) -> Option<Self> {
+        let routing = rollout.spec.strategy.as_ref()?.canary.as_ref()?.traffic_routing.as_ref()?;
+        let config = routing.nginx.as_ref()?;
+        let mut stable_ingresses = Vec::new();
+        for name in config.stable_ingress.iter().chain(config.stable_ingresses.iter().flatten()) {
+            if !name.is_empty() && !stable_ingresses.contains(name) {
+                stable_ingresses.push(name.clone());
+            }
+        }
+        let prefix = config
+            .annotation_prefix
+            .clone()
+            .filter(|prefix| !prefix.is_empty())
+            .unwrap_or_else(|| crds::words::NGINX_ANNOTATION_PREFIX.to_owned());
+        let mut annotations = config.canary_ingress_annotations.clone().unwrap_or_default();
+        for (name, value) in config.additional_ingress_annotations.iter().flatten() {
+            let name = if name.contains('/') { name.clone() } else { format!("{prefix}/{name}") };
+            annotations.insert(name, value.clone());
+        }
+        Some(Self {
+            owner: Owner {
+                name: rollout.metadata.name.clone().unwrap_or_default(),
+                uid: rollout.metadata.uid.clone().unwrap_or_default(),
+            },
+            namespace: rollout.metadata.namespace.clone(),
+            stable_ingresses,
+            prefix,
+            max_traffic_weight: routing.max_traffic_weight,
+            annotations,
+        })
+    }
+
+    /// Name of the canary Ingress beside this stable Ingress.
+    pub fn canary_ingress_name(&self, stable_ingress: &str) -> String {
+        let mut name = format!("{}-{stable_ingress}", self.owner.name);
+        let mut end = name.len().min(MAX_NAME - CANARY_INGRESS_SUFFIX.len());
+        while !name.is_char_boundary(end) {
+            end -= 1;
+        }
+        name.truncate(end);
+        // A label of a name must not begin with the suffix' dash.
+        name.truncate(name.trim_end_matches('.').len());
+        name + CANARY_INGRESS_SUFFIX
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (Reference, Reference)> + '_ {
+        self.stable_ingresses.iter().map(|name| (ingress(name.clone()), ingress(self.canary_ingress_name(name))))
+    }
+
+    fn annotation(&self, name: &str) -> String {
+        format!("{}/{name}", self.prefix)
+    }
+
+    /// What the canary's annotations should be: those the user added, then ours, which always win. `null` for ours
+    /// which should be absent.
+    fn desired_annotations(&self, weight: Weight) -> Map<String, Value> {
+        let mut desired: Map<String, Value> = Map::new();
+        desired.insert(self.annotation(CANARY_WEIGHT_TOTAL), Value::Null);
+        for (name, value) in &self.annotations {
+            desired.insert(name.clone(), Value::from(value.clone()));
+        }
+        desired.insert(self.annotation(CANARY), Value::from("true"));
+        desired.insert(self.annotation(CANARY_WEIGHT), Value::from(weight.0.to_string()));
+        if let Some(total) = self.max_traffic_weight {
+            desired.insert(self.annotation(CANARY_WEIGHT_TOTAL), Value::from(total.to_string()));
+        }
+        desired
+    }
+
+    /// Everything we manage on the canary Ingress, `null` where it should be absent.
+    fn desired(&self, stable: &Stable<'_>, routing: &Routing) -> Value {
+        let mut annotations = self.desired_annotations(routing.canary);
+        if !self.annotations.contains_key(INGRESS_CLASS_ANNOTATION) {
+            let class =
+                stable.object.pointer("/metadata/annotations").and_then(|map| map.get(INGRESS_CLASS_ANNOTATION));
+            annotations.insert(INGRESS_CLASS_ANNOTATION.to_owned(), class.cloned().unwrap_or(Value::Null));
+        }
+        let from_stable = |field: &str| {
+            let value = stable.object.get("spec").and_then(|spec| spec.get(field)).cloned().unwrap_or(Value::Null);
+            if value.as_array().is_some_and(Vec::is_empty) { Value::Null } else { value }
+        };
+        json!({
+            "metadata": { "annotations": annotations },
+            "spec": {
+                "ingressClassName": from_stable("ingressClassName"),
+                "rules": canary_rules(&stable.rules, &routing.canary_service),
+                "tls": from_stable("tls"),
+            },
+        })
+    }
+
+    fn owner_reference(&self) -> Value {
+        json!({
+            "apiVersion": format!("{}/{}", crds::words::GROUP, crds::words::VERSION),
+            "kind": "Rollout",
+            "name": self.owner.name,
+            "uid": self.owner.uid,
+            "controller": true,
+            "blockOwnerDeletion": true,
+        })
+    }
+
+    fn create(&self, reference: Reference, stable: &Stable<'_>, routing: &Routing) -> Write {
+        let mut object = json!({
+            "apiVersion": reference.api_version,
+            "kind": reference.kind,
+            "metadata": { "name": reference.name, "ownerReferences": [self.owner_reference()] },
+        });
+        if let Some(namespace) = &self.namespace {
+            object["metadata"]["namespace"] = Value::from(namespace.clone());
+        }
+        crds::json_patch::merge(&mut object, &self.desired(stable, routing));
+        let message = format!("Creating canary ingress `{}` with weight `{}`", reference.name, routing.canary.0);
+        Write::Create { reference, object, event: (reason::CREATING_CANARY_INGRESS, message) }
+    }
+
+    fn patch(&self, reference: &Reference, current: &Value, desired: &Value, weight: Weight) -> Option<Write> {
+        let mut patch = patch::difference(current, desired);
+        if controller_of(current).is_none() {
+            // A canary Ingress that lost its owner (a restored backup) gets it back. A merge patch replaces the list, so
+            // it may only meet the object it was made from.
+            let mut owners =
+                current.pointer("/metadata/ownerReferences").and_then(Value::as_array).cloned().unwrap_or_default();
+            owners.retain(|owner| text(owner, "/uid") != Some(&self.owner.uid));
+            owners.push(self.owner_reference());
+            let mut adoption = json!({ "metadata": { "ownerReferences": owners } });
+            if let Some(version) = current.pointer("/metadata/resourceVersion") {
+                adoption["metadata"]["resourceVersion"] = version.clone();
+            }
+            crds::json_patch::merge(patch.get_or_insert_with(|| json!({})), &adoption);
+        }
+        let message = format!("Updating Ingress `{}` to desiredWeight '{}'", reference.name, weight.0);
+        Some(Write::Patch {
+            reference: reference.clone(),
+            uid: text(current, "/metadata/uid").unwrap_or_default().to_owned(),
+            patch: patch?,
+            event: (reason::PATCHING_CANARY_INGRESS, message),
+        })
+    }
+
+    /// The existing canary Ingress, unless it is someone else's.
+    fn existing<'a>(&self, reference: &Reference, objects: &'a Objects) -> Result<Option<&'a Value>, RouterError> {
+        let Some(object) = objects.get(reference) else { return Ok(None) };
+        match controller_of(object) {
+            Some(owner) if text(owner, "/uid") != Some(&self.owner.uid) => Err(unsuitable(
+                reference,
+                format!(
+                    "belongs to {} \"{}\", not to this Rollout; delete or rename it so that the canary Ingress can be made",
+                    text(owner, "/kind").unwrap_or("an object of unknown kind"),
+                    text(owner, "/name").unwrap_or_default(),
+                ),
+            )),
+            _ => Ok(Some(object)),
+        }
+    }
+
+    /// The weight which one canary Ingress carries.
+    fn carried(&self, object: &Value) -> Option<Weight> {
+        let annotations = object.pointer("/metadata/annotations")?;
+        let annotation = |name| annotations.get(self.annotation(name)).and_then(Value::as_str);
+        (annotation(CANARY) == Some("true")).then_some(())?;
+        // Ingress controllers take a weight they cannot read for none.
+        Some(Weight(annotation(CANARY_WEIGHT)?.trim().parse().unwrap_or(0)))
+    }
+
+    fn plan_one(
+        &self,
+        stable: &Reference,
+        canary: Reference,
+        desired: &Routing,
+        objects: &Objects,
+    ) -> Result<Planned, RouterError> {
+        let existing = self.existing(&canary, objects)?;
+        let falls = existing.and_then(|object| self.carried(object)).is_some_and(|carried| carried > desired.canary);
+        let stable = Stable::find(stable, &desired.stable_service, objects);
+        let write = match (stable, existing) {
+            (Ok(stable), None) => Some(self.create(canary, &stable, desired)),
+            (Ok(stable), Some(object)) => self.patch(&canary, object, &self.desired(&stable, desired), desired.canary),
+            (Err(_), Some(object)) if falls => {
+                let annotations = json!({ "metadata": { "annotations": self.desired_annotations(desired.canary) } });
+                self.patch(&canary, object, &annotations, desired.canary)
+            }
+            (Err(error), _) => return Err(error),
+        };
+        Ok(Planned { write, falls })
+    }
+}
+
+/// What one canary Ingress needs, and whether that takes traffic off the canary.
+struct Planned {
+    write: Option<Write>,
+    falls: bool,
+}
+
+impl Router for Nginx {
+    fn name(&self) -> &'static str {
+        "Nginx"
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        self.pairs().flat_map(|(stable, canary)| [stable, canary]).collect()
+    }
+
+    /// Where the Ingresses differ (a crash between two writes), the largest weight: the pods it needs must stay.
+    fn in_force(&self, objects: &Objects) -> Result<Option<Weight>, RouterError> {
+        let mut weight = None;
+        for (_, canary) in self.pairs() {
+            let carried = self.existing(&canary, objects)?.and_then(|object| self.carried(object));
+            weight = weight.max(carried);
+        }
+        Ok(weight)
+    }
+
+    fn plan(&self, desired: &Routing, objects: &Objects) -> Result<Vec<Write>, RouterError> {
+        let mut falling = Vec::new();
+        let mut other = Vec::new();
+        let mut problem = None;
+        for (stable, canary) in self.pairs() {
+            match self.plan_one(&stable, canary, desired, objects) {
+                Ok(Planned { write, falls: true }) => falling.extend(write),
+                Ok(Planned { write, falls: false }) => other.extend(write),
+                Err(error) => problem = problem.or(Some(error)),
+            }
+        }
+        match problem {
+            // One broken Ingress must not keep the others' users on the canary; it is reported by the next plan.
+            Some(error) if falling.is_empty() => Err(error),
+            Some(_) => Ok(falling),
+            None => Ok(falling.into_iter().chain(other).collect()),
+        }
+    }
+
+    fn validate(&self, stable_service: &str, objects: &Objects) -> Result<(), RouterError> {
+        for (stable, canary) in self.pairs() {
+            Stable::find(&stable, stable_service, objects)?;
+            self.existing(&canary, objects)?;
+        }
+        Ok(())
+    }
+}
+
+/// A stable Ingress and those of its rules which lead to the stable Service.
+struct Stable<'a> {
+    object: &'a Value,
+    rules: Vec<Value>,
+}
+
+impl<'a> Stable<'a> {
+    fn find(reference: &Reference, service: &str, objects: &'a Objects) -> Result<Self, RouterError> {
+        let object = objects
+            .get(reference)
+            .ok_or_else(|| RouterError::Missing { kind: reference.kind, name: reference.name.clone() })?;
+        let rules = object.pointer("/spec/rules").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let rules: Vec<Value> = rules.iter().filter_map(|rule| rule_for(rule, service)).collect();
+        if rules.is_empty() {
+            let problem = format!("has no rules using service {service} backend; add a path which leads to it");
+            return Err(unsuitable(reference, problem));
+        }
+        Ok(Self { object, rules })
+    }
+}
+
+/// The rule with only the paths which lead to this Service; `None` when there are none.
+fn rule_for(rule: &Value, service: &str) -> Option<Value> {
+    let paths = rule.pointer("/http/paths")?.as_array()?;
+    let paths: Vec<Value> =
+        paths.iter().filter(|path| text(path, "/backend/service/name") == Some(service)).cloned().collect();
+    if paths.is_empty() {
+        return None;
+    }
+    let mut rule = rule.clone();
+    *rule.pointer_mut("/http/paths")? = Value::Array(paths);
+    Some(rule)
+}
+
+/// The rules led to the canary Service.
+fn canary_rules(rules: &[Value], service: &str) -> Vec<Value> {
+    let mut rules = rules.to_vec();
+    for rule in &mut rules {
+        for path in rule.pointer_mut("/http/paths").and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(name) = path.pointer_mut("/backend/service/name") {
+                *name = Value::from(service);
+            }
+        }
+    }
+    rules
+}
+
+fn controller_of(object: &Value) -> Option<&Value> {
+    let owners = object.pointer("/metadata/ownerReferences")?.as_array()?;
+    owners.iter().find(|owner| owner.get("controller").and_then(Value::as_bool) == Some(true))
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer)?.as_str()
+}
+
+fn ingress(name: String) -> Reference {
+    Reference { api_version: "networking.k8s.io/v1", kind: KIND, plural: "ingresses", name }
+}
+
+fn unsuitable(reference: &Reference, problem: String) -> RouterError {
+    RouterError::Unsuitable { kind: reference.kind, name: reference.name.clone(), problem }
+}
