@@ -1,10 +1,14 @@
 //! Judgement of releases: the condition language, the AnalysisRun machine and the metric providers.
 //!
-//! Invariants: the machine and the templates are pure; only providers do I/O; nothing here talks to
+//! Invariants: the machine ([`run::decide`]) and the templates are pure; only [`provider`] does I/O; nothing here talks to
 //! Kubernetes.
 
 pub mod condition;
 mod phase;
+pub mod provider;
+pub mod run;
+pub mod template;
 mod text;
+pub mod words;
 
 pub use phase::{Phase, UnknownPhase};
