@@ -150,9 +150,7 @@ impl Nginx {
             "kind": reference.kind,
             "metadata": { "name": reference.name, "ownerReferences": [self.owner_reference()] },
         });
-        if let Some(namespace) = &self.namespace {
-            object["metadata"]["namespace"] = Value::from(namespace.clone());
-        }
+        crds::json_patch::merge(&mut object, &json!({ "metadata": { "namespace": self.namespace } }));
         crds::json_patch::merge(&mut object, &self.desired(stable, routing));
         let message = format!("Creating canary ingress `{}` with weight `{}`", reference.name, routing.canary.0);
         Write::Create { reference, object, event: (reason::CREATING_CANARY_INGRESS, message) }
@@ -167,10 +165,10 @@ impl Nginx {
                 current.pointer("/metadata/ownerReferences").and_then(Value::as_array).cloned().unwrap_or_default();
             owners.retain(|owner| text(owner, "/uid") != Some(&self.owner.uid));
             owners.push(self.owner_reference());
-            let mut adoption = json!({ "metadata": { "ownerReferences": owners } });
-            if let Some(version) = current.pointer("/metadata/resourceVersion") {
-                adoption["metadata"]["resourceVersion"] = version.clone();
-            }
+            let version =
+                current.pointer("/metadata/resourceVersion").map(|version| json!({ "resourceVersion": version }));
+            let mut adoption = json!({ "metadata": version.unwrap_or_else(|| json!({})) });
+            crds::json_patch::merge(&mut adoption, &json!({ "metadata": { "ownerReferences": owners } }));
             crds::json_patch::merge(patch.get_or_insert_with(|| json!({})), &adoption);
         }
         let message = format!("Updating Ingress `{}` to desiredWeight '{}'", reference.name, weight.0);

@@ -1,5 +1,8 @@
 //! Laws of the NGINX router which hold for any settings, Ingresses and order of events.
 
+// Lints for outside data do not apply to the objects a test makes.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 mod support;
 
 use std::collections::BTreeMap;
