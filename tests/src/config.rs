@@ -1,6 +1,7 @@
 //! The files that the parts of the cluster read: one token and one kubeconfig for each user, Prometheus' configuration.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -35,8 +36,8 @@ pub(crate) fn write_tokens(run: &Path) -> Result<BTreeMap<&'static str, String>>
     for (user, group) in USERS {
         let mut bytes = [0_u8; 16];
         random.read_exact(&mut bytes)?;
-        let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        file.push_str(&format!("{token},{user},{user},\"{group}\"\n"));
+        let token = format!("{:032x}", u128::from_ne_bytes(bytes));
+        let _ = writeln!(file, "{token},{user},{user},\"{group}\"");
         tokens.insert(user, token);
     }
     fs::write(run.join("tokens.csv"), file)?;

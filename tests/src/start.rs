@@ -26,7 +26,7 @@ const BASE: [&str; 3] = [HOLDER, "etcd", "kube-apiserver"];
 const POD_PORT: u16 = 8080;
 /// Ports inside only.
 const ETCD_PORTS: (u16, u16) = (2379, 2380);
-const READY_DEADLINE: Duration = Duration::from_secs(60);
+const READY_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Starts what does not run yet and returns the state once everything answers. `say` is told what takes time.
 pub async fn up(say: impl Fn(&str)) -> Result<State> {

@@ -7,7 +7,7 @@ use cluster_tests::crds::k8s_openapi::api::batch::v1::Job;
 use cluster_tests::crds::k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use cluster_tests::crds::k8s_openapi::api::networking::v1::Ingress;
 use cluster_tests::crds::kube::Api;
-use cluster_tests::crds::kube::api::{ListParams, Patch, PatchParams};
+use cluster_tests::crds::kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use cluster_tests::{Cluster, Load, Namespace, User, audit, eventually, wait_for, wait_gone};
 use serde_json::json;
 
@@ -261,6 +261,6 @@ async fn a_deleted_pod_goes_and_a_program_runs_where_pods_are_reachable() {
         Err(inside.log())
     })
     .await;
-    pods.delete("one", &Default::default()).await.unwrap();
+    pods.delete("one", &DeleteParams::default()).await.unwrap();
     wait_gone(&pods, "one", SECONDS_30).await;
 }

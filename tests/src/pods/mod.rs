@@ -136,7 +136,7 @@ impl Pods {
             }
             serde_json::json!({"targets": [format!("{ip}:{port}")], "labels": labels})
         };
-        serde_json::Value::from_iter(table.iter().map(target)).to_string()
+        table.iter().map(target).collect::<serde_json::Value>().to_string()
     }
 
     /// The pod at `ip`, waiting a moment for a watch that lags behind.
