@@ -59,6 +59,7 @@ impl Phase {
     }
 
     /// The worse of two phases.
+    #[must_use]
     pub const fn worst(self, other: Self) -> Self {
         if other.severity() > self.severity() { other } else { self }
     }

@@ -26,7 +26,7 @@ fn json(text: &str) -> Value {
 }
 
 /// Each of these is an expression that must be true by itself.
-const TRUE: &str = r##"
+const TRUE: &str = r#"
 1 + 2 * 3 == 7
 (1 + 2) * 3 == 9
 2 ** 3 ** 2 == 512
@@ -157,7 +157,7 @@ asInt(1.9) == 1 and asInt("12") == 12 and asFloat("1.5") == 1.5 and asFloat(2) =
 isNaN(asFloat("NaN")) and isInf(asFloat("+Inf")) and isInf(-asFloat("Inf")) and not isNaN(1.0)
 asFloat("NaN") != asFloat("NaN")
 "result" in $env and $env["result"] == true and $env.result
-"##;
+"#;
 
 #[test]
 fn what_is_true() {

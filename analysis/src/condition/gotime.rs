@@ -242,9 +242,8 @@ impl Reader {
             }
             Part::ZeroDay => self.day = Some(take(rest, 2, 2)?.parse().ok()?),
             Part::YearDay => self.year_day = Some(take(rest, 3, 3)?.parse().ok()?),
-            Part::Hour => self.hour = take(rest, 2, 2)?.parse().ok()?,
+            Part::Hour | Part::ZeroHour12 => self.hour = take(rest, 2, 2)?.parse().ok()?,
             Part::Hour12 => self.hour = take(rest, 1, 2)?.parse().ok()?,
-            Part::ZeroHour12 => self.hour = take(rest, 2, 2)?.parse().ok()?,
             Part::Minute => self.minute = take(rest, 1, 2)?.parse().ok()?,
             Part::ZeroMinute => self.minute = take(rest, 2, 2)?.parse().ok()?,
             Part::Second => self.seconds(rest, 1)?,

@@ -57,8 +57,8 @@ impl Type {
         (wanted(a) || a.is_open()) && (wanted(b) || b.is_open())
     }
 
-    fn join(a: Self, b: Self) -> Self {
-        if a == b { a } else { Self::Unknown }
+    fn join(a: Self, b: &Self) -> Self {
+        if a == *b { a } else { Self::Unknown }
     }
 }
 
@@ -83,7 +83,7 @@ impl Checker<'_> {
                     let kind = self.node(item)?;
                     element = Some(match element {
                         None => kind,
-                        Some(so_far) => Type::join(so_far, kind),
+                        Some(so_far) => Type::join(so_far, &kind),
                     });
                 }
                 Ok(list_of(element.unwrap_or(Type::Unknown)))
@@ -112,7 +112,7 @@ impl Checker<'_> {
                 let (then, otherwise) = (self.node(then)?, self.node(otherwise)?);
                 Ok(match (then, otherwise) {
                     (Type::Nil, other) | (other, Type::Nil) if other != Type::Nil => Type::Unknown,
-                    (then, otherwise) => Type::join(then, otherwise),
+                    (then, otherwise) => Type::join(then, &otherwise),
                 })
             }
             Kind::Member { base, index, .. } => {
@@ -428,7 +428,7 @@ fn binary(op: BinaryOp, left: &Type, right: &Type) -> Checked {
         }
         BinaryOp::Coalesce => Ok(match (left, right) {
             (Type::Nil, other) | (other, Type::Nil) => other.clone(),
-            (left, right) => Type::join(left.clone(), right.clone()),
+            (left, right) => Type::join(left.clone(), right),
         }),
     }
 }
@@ -437,9 +437,8 @@ fn member(base: &Type, index: &Type, name: &Kind) -> Checked {
     match base {
         Type::Unknown | Type::Nil => Ok(Type::Unknown),
         Type::Map => match index {
-            Type::Str | Type::Unknown => Ok(Type::Unknown),
-            // `groupBy` makes maps with other keys.
-            Type::Int | Type::Float | Type::Bool | Type::Nil => Ok(Type::Unknown),
+            // `groupBy` makes maps whose keys are no texts.
+            Type::Str | Type::Unknown | Type::Int | Type::Float | Type::Bool | Type::Nil => Ok(Type::Unknown),
             other => Err(error(format!("cannot use {other} to get an element from {base}"))),
         },
         Type::Array(_) | Type::Vector => match index {
@@ -528,7 +527,7 @@ fn builtin(function: Builtin, args: &[Type]) -> Checked {
             all(&string)?;
             Type::Bool
         }
-        B::FromJson => {
+        B::FromJson | B::Timezone => {
             want(function, first, string)?;
             Type::Unknown
         }
@@ -540,10 +539,6 @@ fn builtin(function: Builtin, args: &[Type]) -> Checked {
         B::Date => {
             all(&string)?;
             Type::Time
-        }
-        B::Timezone => {
-            want(function, first, string)?;
-            Type::Unknown
         }
         B::First | B::Last => {
             want(function, first, array)?;

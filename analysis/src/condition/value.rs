@@ -309,7 +309,7 @@ impl Value {
     }
 
     /// Equality of the language: numbers by value, whatever their kind.
-    #[allow(clippy::float_cmp)]
+    #[allow(clippy::float_cmp, clippy::match_same_arms)]
     pub(super) fn equals(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Int(a), Self::Int(b)) => a == b,
@@ -328,6 +328,7 @@ impl Value {
     }
 
     /// Order of the language, where it has one; `None` as well for NaN.
+    #[allow(clippy::match_same_arms)]
     pub(super) fn order(&self, other: &Self) -> Result<Option<Ordering>, ()> {
         match (self, other) {
             (Self::Int(a), Self::Int(b)) => Ok(Some(a.cmp(b))),

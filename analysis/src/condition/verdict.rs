@@ -44,6 +44,6 @@ pub fn evaluate_result(value: &Value, success: &str, failure: &str, now: Timesta
     Ok(match (succeeded, failed) {
         (_, Some(true)) | (Some(false), None) => Phase::Failed,
         (Some(false), Some(false)) => Phase::Inconclusive,
-        (None, None | Some(false)) | (Some(true), None | Some(false)) => Phase::Successful,
+        (None | Some(true), None | Some(false)) => Phase::Successful,
     })
 }

@@ -26,7 +26,7 @@ use crate::words;
 /// Longest query that is sent in the address; longer ones go in the body.
 const LONGEST_GET: usize = 2_000;
 /// Step of a range query that gives none.
-const DEFAULT_STEP: Duration = Duration::from_secs(60);
+const DEFAULT_STEP: Duration = Duration::from_mins(1);
 
 /// Asks Prometheus.
 #[derive(Debug)]

@@ -260,12 +260,12 @@ pub(super) fn assess(
         }
         return (Phase::Successful, None);
     }
-    if let (Some(end), Some(bound)) = (hold_end(result, policy), policy.max_hold) {
-        if end <= now {
-            let reason = note(result, words::HOLD_REASON).unwrap_or_default();
-            let bound = gotime::print_duration(i64::try_from(bound.as_nanos()).unwrap_or(i64::MAX));
-            return (Phase::Error, Some(format!("no answer from the provider for longer than {bound}: {reason}")));
-        }
+    if let (Some(end), Some(bound)) = (hold_end(result, policy), policy.max_hold)
+        && end <= now
+    {
+        let reason = note(result, words::HOLD_REASON).unwrap_or_default();
+        let bound = gotime::print_duration(i64::try_from(bound.as_nanos()).unwrap_or(i64::MAX));
+        return (Phase::Error, Some(format!("no answer from the provider for longer than {bound}: {reason}")));
     }
     if terminating {
         return (Phase::Successful, Some(words::METRIC_TERMINATED.to_owned()));

@@ -108,7 +108,7 @@ pub struct RunPolicy {
 
 impl Default for RunPolicy {
     fn default() -> Self {
-        Self { max_hold: None, hold_first_delay: Duration::from_secs(5), hold_longest_delay: Duration::from_secs(60) }
+        Self { max_hold: None, hold_first_delay: Duration::from_secs(5), hold_longest_delay: Duration::from_mins(1) }
     }
 }
 

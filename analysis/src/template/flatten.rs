@@ -50,7 +50,7 @@ impl Flat {
         for arg in template.args.iter().flatten() {
             self.add_arg(arg)?;
         }
-        self.add_dry_run(template.dry_run.as_deref().unwrap_or_default())?;
+        self.add_dry_run(template.dry_run.as_deref().unwrap_or_default());
         self.add_retention(template.measurement_retention.as_deref().unwrap_or_default())
     }
 
@@ -72,13 +72,12 @@ impl Flat {
     }
 
     /// Adds rules; the same rule twice is one.
-    pub(super) fn add_dry_run(&mut self, rules: &[DryRun]) -> Result<(), TemplateError> {
+    pub(super) fn add_dry_run(&mut self, rules: &[DryRun]) {
         for rule in rules {
             if !self.dry_run.contains(rule) {
                 self.dry_run.push(rule.clone());
             }
         }
-        Ok(())
     }
 
     /// Adds rules; one name with two limits is an error.

@@ -149,15 +149,14 @@ pub fn build_run_spec_from(
     if flat.metrics.is_empty() {
         return Err(TemplateError::NoMetrics);
     }
-    flat.add_dry_run(dry_run)?;
+    flat.add_dry_run(dry_run);
     flat.add_retention(retention)?;
     let resolved = args::merge(&flat.args, given)?;
-    let some = |empty: bool| !empty;
     Ok(AnalysisRunSpec {
         metrics: flat.metrics,
-        args: some(resolved.is_empty()).then_some(resolved),
-        dry_run: some(flat.dry_run.is_empty()).then_some(flat.dry_run),
-        measurement_retention: some(flat.retention.is_empty()).then_some(flat.retention),
+        args: (!resolved.is_empty()).then_some(resolved),
+        dry_run: (!flat.dry_run.is_empty()).then_some(flat.dry_run),
+        measurement_retention: (!flat.retention.is_empty()).then_some(flat.retention),
         ..AnalysisRunSpec::default()
     })
 }

@@ -205,7 +205,7 @@ impl MetricChecker<'_> {
             [] => self.wrong("provider", "no provider specified: set exactly one".to_owned()),
             [_] => {}
             many => {
-                self.wrong("provider", format!("multiple providers specified ({}): set exactly one", many.join(", ")))
+                self.wrong("provider", format!("multiple providers specified ({}): set exactly one", many.join(", ")));
             }
         }
         if let Some(prometheus) = &self.metric.provider.prometheus {
@@ -218,13 +218,10 @@ impl MetricChecker<'_> {
             if let Some(range) = &prometheus.range_query {
                 for (field, text) in [("start", &range.start), ("end", &range.end)] {
                     let text = text.as_deref().unwrap_or_default();
-                    if !has_argument(text) {
-                        if let Err(error) = Program::compile_time(text) {
-                            self.wrong(
-                                &format!("provider.prometheus.rangeQuery.{field}"),
-                                format!("\"{text}\": {error}"),
-                            );
-                        }
+                    if !has_argument(text)
+                        && let Err(error) = Program::compile_time(text)
+                    {
+                        self.wrong(&format!("provider.prometheus.rangeQuery.{field}"), format!("\"{text}\": {error}"));
                     }
                 }
                 self.duration("provider.prometheus.rangeQuery.step", range.step.as_deref());
