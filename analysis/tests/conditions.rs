@@ -1,5 +1,14 @@
 //! The condition language, by table: what holds, what does not, and what users read when a condition is wrong.
 
+// Helpers of tests fail by panicking, too.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value
+)]
+
 use analysis::Phase;
 use analysis::condition::{Labels, Program, Type, Value, evaluate_result};
 use crds::jiff::Timestamp;

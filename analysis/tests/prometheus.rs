@@ -1,5 +1,14 @@
 //! The Prometheus provider against a small server on loopback that answers, misbehaves, or is not there.
 
+// Helpers of tests fail by panicking, too.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value
+)]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,5 +1,14 @@
 //! The AnalysisRun machine, driven by scripts of measurements in virtual time.
 
+// Helpers of tests fail by panicking, too.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

@@ -1,5 +1,14 @@
 //! Templates and arguments: what run they make, and what is said when they make none.
 
+// Helpers of tests fail by panicking, too.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value
+)]
+
 use std::collections::BTreeMap;
 
 use analysis::template::{

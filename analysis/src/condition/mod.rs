@@ -7,8 +7,11 @@
 mod ast;
 mod eval;
 mod functions;
-pub(crate) mod gotime;
+pub(crate) mod goduration;
+mod gotime;
+mod grammar;
 mod lexer;
+mod operate;
 mod parser;
 mod types;
 mod value;

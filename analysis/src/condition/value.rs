@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crds::jiff::Zoned;
 
 use super::ConditionError;
-use super::gotime;
+use super::{goduration, gotime};
 use crate::text::{go_float, go_float_short, go_quote};
 
 /// Deepest nesting of arrays and maps.
@@ -379,7 +379,7 @@ impl Value {
                 out
             }
             Self::Time(t) => gotime::print_time(t),
-            Self::Duration(d) => gotime::print_duration(*d),
+            Self::Duration(d) => goduration::print_duration(*d),
         }
     }
 

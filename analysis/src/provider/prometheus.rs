@@ -20,7 +20,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 
 use super::{Context, Outcome, Provider, ProviderConfig, ResolvedRequest};
-use crate::condition::{Labels, Program, Value, gotime};
+use crate::condition::{Labels, Program, Value, goduration};
 use crate::words;
 
 /// Longest query that is sent in the address; longer ones go in the body.
@@ -90,7 +90,7 @@ impl Prometheus {
                     fields.push((field, at.to_string()));
                 }
                 let step = match range.step.as_deref().filter(|step| !step.is_empty()) {
-                    Some(text) => gotime::parse_duration(text)
+                    Some(text) => goduration::parse_duration(text)
                         .ok()
                         .and_then(|nanos| u64::try_from(nanos).ok())
                         .filter(|nanos| *nanos > 0)
@@ -210,7 +210,7 @@ fn chain(error: &reqwest::Error) -> String {
 fn failure(error: reqwest::Error, timeout: Duration) -> Outcome {
     let error = error.without_url();
     if error.is_timeout() {
-        let after = gotime::print_duration(i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX));
+        let after = goduration::print_duration(i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX));
         return Outcome::NoAnswer { reason: format!("timed out after {after}") };
     }
     if error.is_builder() || error.is_redirect() {

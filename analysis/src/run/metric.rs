@@ -7,7 +7,7 @@ use crds::jiff::Timestamp;
 use crds::{IntOrString, Measurement, Metric, MetricResult, Time};
 
 use super::{Finished, MeasureId, MeasureOutcome, RunPolicy, later, seconds};
-use crate::condition::gotime;
+use crate::condition::goduration;
 use crate::{Phase, words};
 
 /// Errors in a row that are tolerated when the metric does not say.
@@ -42,7 +42,7 @@ pub(crate) fn whole(field: &str, value: Option<&IntOrString>) -> Result<Option<i
 
 pub(crate) fn duration(field: &str, value: Option<&str>) -> Result<Option<Duration>, String> {
     let Some(text) = value.filter(|text| !text.is_empty()) else { return Ok(None) };
-    let nanos = gotime::parse_duration(text)
+    let nanos = goduration::parse_duration(text)
         .map_err(|_| format!("{field}: \"{text}\" is not a duration: write for example 30s, 5m or 1h"))?;
     u64::try_from(nanos)
         .map(|nanos| Some(Duration::from_nanos(nanos)))
@@ -264,7 +264,7 @@ pub(super) fn assess(
         && end <= now
     {
         let reason = note(result, words::HOLD_REASON).unwrap_or_default();
-        let bound = gotime::print_duration(i64::try_from(bound.as_nanos()).unwrap_or(i64::MAX));
+        let bound = goduration::print_duration(i64::try_from(bound.as_nanos()).unwrap_or(i64::MAX));
         return (Phase::Error, Some(format!("no answer from the provider for longer than {bound}: {reason}")));
     }
     if terminating {

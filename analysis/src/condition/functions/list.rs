@@ -168,7 +168,7 @@ pub(crate) fn call(function: Builtin, args: &[Value], budget: &mut Budget) -> Re
             numbers(function, args, &mut all)?;
             let mut total = Value::Int(0);
             for value in &all {
-                total = super::super::eval::add(&total, value)?;
+                total = super::super::operate::add(&total, value)?;
             }
             total
         }
@@ -191,7 +191,7 @@ pub(crate) fn call(function: Builtin, args: &[Value], budget: &mut Budget) -> Re
         }
         (B::First, [Value::Array(items)]) => items.items().first().cloned().unwrap_or(Value::Nil),
         (B::Last, [Value::Array(items)]) => items.items().last().cloned().unwrap_or(Value::Nil),
-        (B::Get, [base, index]) => super::super::eval::fetch(base, index).unwrap_or(Value::Nil),
+        (B::Get, [base, index]) => super::super::operate::fetch(base, index).unwrap_or(Value::Nil),
         (B::Take, [Value::Array(items), Value::Int(n)]) => {
             let count = usize::try_from(*n)
                 .map_err(|_| ConditionError::run(format!("cannot take {n} elements")))?

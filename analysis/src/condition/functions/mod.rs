@@ -1,12 +1,13 @@
 //! The functions of the language: their names, how many arguments they take and which of those is a predicate.
 //!
-//! To add one: a line in the table below, its type in `types.rs`, its meaning in [`text`], [`list`] or `eval.rs`.
+//! To add one: a line in the table below, its type in [`signature`], its meaning in [`text`], [`list`] or `eval.rs`.
 
 pub(super) mod list;
+pub(super) mod signature;
 pub(super) mod text;
 
 use super::value::Value;
-use super::{ConditionError, gotime};
+use super::{ConditionError, goduration, gotime};
 
 /// How an argument is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,7 +236,7 @@ pub(super) fn method(base: &Value, name: &str, args: &[Value]) -> Result<Value, 
                 "Minutes" => Value::Float(d as f64 / 6e10),
                 "Hours" => Value::Float(d as f64 / 3.6e12),
                 "Abs" => Value::Duration(d.saturating_abs()),
-                "String" => Value::text(gotime::print_duration(d)),
+                "String" => Value::text(goduration::print_duration(d)),
                 _ => return Err(unknown()),
             })
         }
@@ -260,8 +261,8 @@ pub(super) fn method(base: &Value, name: &str, args: &[Value]) -> Result<Value, 
             ("Before", Value::Time(other)) => Ok(Value::Bool(t.timestamp() < other.timestamp())),
             ("After", Value::Time(other)) => Ok(Value::Bool(t.timestamp() > other.timestamp())),
             ("Equal", Value::Time(other)) => Ok(Value::Bool(t.timestamp() == other.timestamp())),
-            ("Sub", Value::Time(_)) => super::eval::subtract_times(base, argument),
-            ("Add", Value::Duration(d)) => super::eval::shift_time(t, *d),
+            ("Sub", Value::Time(_)) => super::operate::subtract_times(base, argument),
+            ("Add", Value::Duration(d)) => super::operate::shift_time(t, *d),
             _ => Err(unknown()),
         },
         _ => Err(unknown()),
