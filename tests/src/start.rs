@@ -155,6 +155,10 @@ fn end(run: &Path) {
         for process in state.processes.values() {
             process.signal("KILL");
         }
+        let begun = Instant::now();
+        while state.processes.values().any(Process::alive) && begun.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
     for name in ["state.json", "audit.log", "tokens.csv", "prometheus.yaml"] {
         let _ = fs::remove_file(run.join(name));

@@ -36,7 +36,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 fn generate(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
-    let status = cargo(&["run", "--quiet", "--package", "crds", "--bin", "crds", "--"])
+    let status = cargo(&["run", "--quiet", "--package", "crds", "--bin", "crds-yaml", "--"])
         .arg(folder)
         .status()
         .context("run cargo")?;

@@ -90,7 +90,10 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
     if own_cluster && stages.contains(&Stage::Cluster) && !ran_before {
         // Quietly: the last words are the test runner's.
         let mut down = cargo(&["run", "--quiet", "--package", "cluster-tests", "--bin", "test-cluster", "--", "down"]);
-        down.stdout(Stdio::null()).stderr(Stdio::null()).status().context("end the test cluster")?;
+        let output = down.stdin(Stdio::null()).output().context("end the test cluster")?;
+        if !output.status.success() {
+            bail!("the test cluster could not be ended: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
