@@ -4,7 +4,10 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{CloudWatchMetric, DatadogMetric, GraphiteMetric, InfluxdbMetric, JobMetric, KayentaMetric, NewRelicMetric, PrometheusMetric, RawObject, SkyWalkingMetric, WavefrontMetric, WebMetric};
+use crate::{
+    CloudWatchMetric, DatadogMetric, GraphiteMetric, InfluxdbMetric, JobMetric, KayentaMetric, NewRelicMetric,
+    PrometheusMetric, RawObject, SkyWalkingMetric, WavefrontMetric, WebMetric,
+};
 
 /// A metric of an analysis.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -1,6 +1,7 @@
 //! Analyses: templates, the metrics in them, and runs.
 
 mod cluster_template;
+mod defaults;
 mod metric;
 mod provider;
 mod run;

@@ -4,7 +4,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Metric};
+use crate::Metric;
 
 /// What to measure and how to judge it.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -96,7 +96,7 @@ pub struct SecretKeyRef {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FieldRef {
-    /// Path of the field, for example metadata.labels['region'].
+    /// Path of the field, for example `metadata.labels['region']`.
     pub field_path: String,
 }
 

@@ -1,5 +1,6 @@
 //! The Experiment: several versions run side by side, and are analysed.
 
+mod defaults;
 mod types;
 
 pub use types::*;

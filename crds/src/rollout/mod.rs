@@ -12,7 +12,7 @@ mod traffic;
 pub use analysis::*;
 pub use blue_green::*;
 pub use canary::*;
-
+pub use defaults::*;
 pub use spec::*;
 pub use status::*;
 pub use step::*;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{BlueGreenStrategy, CanaryStrategy, PodTemplate, RolloutStatus};
 
 /// What a Rollout should run and how a change of it reaches users.
+#[allow(clippy::duplicated_attributes, reason = "columns of the same type")]
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "argoproj.io",

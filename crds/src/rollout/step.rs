@@ -7,7 +7,9 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AnalysisRunArgument, AnalysisRunMetadata, DryRun, PodTemplateMetadata, RawObject, RolloutAnalysis, TemplateService};
+use crate::{
+    AnalysisRunArgument, AnalysisRunMetadata, DryRun, PodTemplateMetadata, RawObject, RolloutAnalysis, TemplateService,
+};
 
 /// One step. Exactly one of its fields must be set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
