@@ -1,0 +1,144 @@
+//! The machines: observe, decide, apply, until there is nothing left to do.
+//!
+//! Invariants
+//! - A machine decides nothing itself: it carries decisions of `strategy` and `analysis` out and takes in what comes back.
+//! - Status is written once, after the last action; events are told after the status that they tell of.
+//! - What was to be told when a pass ended early is kept and told by the next one.
+
+mod analysis_run;
+mod malformed;
+mod rollout;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use analysis::run::RunPolicy;
+use crds::k8s_openapi::api::core::v1::ObjectReference;
+use crds::kube::Resource;
+use tokio::time::Instant;
+
+use crate::apply::Writer;
+use crate::clock::Clock;
+use crate::events::{Carry, Note, Recorder};
+use crate::measure::Pool;
+use crate::metrics::Metrics;
+use crate::queue::{Next, Queue};
+use crate::view::store::Name;
+use crate::view::{Key, View};
+
+/// Rounds after which a pass gives up: no decision needs more to come to rest.
+const ROUNDS: usize = 20;
+/// Time until a refused write is tried again, when nothing changes.
+const REFUSED_RETRY: Duration = Duration::from_secs(60);
+
+/// What all machines use.
+#[derive(Debug)]
+pub struct Machines {
+    /// The picture.
+    pub view: Arc<View>,
+    /// What is to be looked at.
+    pub queue: Arc<Queue<Key>>,
+    /// The only way to write.
+    pub writer: Writer,
+    /// Tells people.
+    pub recorder: Recorder,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Clock,
+    /// Measurements.
+    pub pool: Pool,
+    /// How analyses treat providers that do not answer.
+    pub policy: RunPolicy,
+    /// For how long a status write that only changes counters may wait.
+    pub coalesce: Duration,
+    memory: Mutex<Memory>,
+}
+
+/// What machines remember between passes; losing it costs a repeated event or an earlier write at most.
+#[derive(Debug, Default)]
+struct Memory {
+    carry: Carry,
+    /// Since when a status that only differs in counters waits to be written.
+    waiting: HashMap<Name, Instant>,
+    /// What was told about a malformed object, or about a refused write.
+    told: HashMap<Key, String>,
+    /// Runs on hold.
+    holding: HashMap<Name, Vec<String>>,
+    /// When the present step began, by uid: step index and time.
+    steps: HashMap<String, (i32, crds::jiff::Timestamp)>,
+}
+
+impl Machines {
+    /// Machines that have seen nothing yet.
+    #[allow(clippy::too_many_arguments)] // It is a plain list of parts.
+    pub fn new(
+        view: Arc<View>,
+        queue: Arc<Queue<Key>>,
+        writer: Writer,
+        recorder: Recorder,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        pool: Pool,
+        policy: RunPolicy,
+        coalesce: Duration,
+    ) -> Self {
+        Self { view, queue, writer, recorder, metrics, clock, pool, policy, coalesce, memory: Mutex::default() }
+    }
+
+    /// One pass over one object.
+    pub async fn settle(&self, key: &Key) -> Next {
+        let start = Instant::now();
+        match key {
+            Key::Rollout(name) => {
+                let next = self.settle_rollout(key, name).await;
+                self.metrics.rollout_reconcile.observe(start.elapsed().as_secs_f64());
+                if next == Next::BackOff {
+                    self.metrics.rollout_reconcile_error.inc();
+                }
+                next
+            }
+            Key::AnalysisRun(name) => {
+                let next = self.settle_run(key, name).await;
+                self.metrics.analysis_run_reconcile.observe(start.elapsed().as_secs_f64());
+                if next == Next::BackOff {
+                    self.metrics.analysis_run_reconcile_error.inc();
+                }
+                next
+            }
+        }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells something about an object once, until something else is to be told about it.
+    fn tell_once(&self, key: &Key, note: Note) {
+        let told = format!("{}: {}", note.reason, note.message);
+        let before = self.memory().told.insert(key.clone(), told.clone());
+        if before.as_deref() != Some(told.as_str()) {
+            self.recorder.tell(note);
+        }
+    }
+
+    fn tell_all(&self, notes: Vec<Note>) {
+        for note in notes {
+            self.recorder.tell(note);
+        }
+    }
+}
+
+/// A reference to an object, for events.
+fn about<K: Resource<DynamicType = ()>>(meta: &crds::ObjectMeta) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(K::api_version(&()).into_owned()),
+        kind: Some(K::kind(&()).into_owned()),
+        name: meta.name.clone(),
+        namespace: meta.namespace.clone(),
+        uid: meta.uid.clone(),
+        resource_version: meta.resource_version.clone(),
+        field_path: None,
+    }
+}

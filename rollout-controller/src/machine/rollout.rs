@@ -1,0 +1,415 @@
+//! The Rollout machine: decisions of `strategy` carried out.
+//!
+//! Invariants
+//! - Actions are applied in order; the first that fails ends the round.
+//! - The status patch names the resourceVersion of the picture it was decided on, so that what a person wrote meanwhile
+//!   (abort, promote) is never overwritten by an older thought.
+//! - A write that the API server refuses is said on the Rollout, and tried again slowly.
+
+use std::time::Duration;
+
+use crds::kube::Resource;
+use crds::{AnalysisRun, Guarded, ReplicaSet, Rollout, RolloutStatus};
+use serde_json::{Value, json};
+use strategy::{Action, Decision, Event, EventType, Target};
+use tokio::time::Instant;
+
+use super::{Machines, REFUSED_RETRY, ROUNDS, about};
+use crate::apply::{Outcome, called, merge, routing};
+use crate::events::Note;
+use crate::queue::Next;
+use crate::telemetry::{self, Trace};
+use crate::view::Key;
+use crate::view::store::Name;
+use crate::words;
+
+/// Fields of the status that count; a change of these alone may wait for company.
+const COUNTERS: &[&str] = &["replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "HPAReplicas"];
+
+/// Why a pass ended before it came to rest.
+enum Stop {
+    LookAgain(String),
+    Unavailable(String),
+    Refused { reason: &'static str, message: String },
+}
+
+impl Machines {
+    pub(super) async fn settle_rollout(&self, key: &Key, name: &Name) -> Next {
+        let Some(rollout) = self.view.rollouts.get(name) else {
+            self.forget_rollout(key, name);
+            return Next::Rest;
+        };
+        match &*rollout {
+            Guarded::Malformed(malformed) => return self.malformed_rollout(key, name, malformed).await,
+            Guarded::Valid(rollout) if rollout.metadata.deletion_timestamp.is_some() => return Next::Rest,
+            Guarded::Valid(_) => {}
+        }
+        let mut notes = Vec::new();
+        let mut wrote = false;
+        for _ in 0..ROUNDS {
+            let Some(Guarded::Valid(rollout)) = self.view.rollouts.get(name).as_deref().cloned() else {
+                // Gone or malformed since: there is a wake for it.
+                return Next::After(Duration::ZERO);
+            };
+            if notes.is_empty() {
+                // What an earlier pass did and could not tell.
+                notes = self.memory().carry.remove(&uid(&rollout)).unwrap_or_default();
+            }
+            let seen = self.view.observe(name, &rollout);
+            let decision = strategy::decide(&seen, self.clock.now());
+            if decision.actions.is_empty() {
+                return self.finish(key, name, &rollout, decision, notes, wrote).await;
+            }
+            for action in &decision.actions {
+                if let Err(stop) = self.act(key, &rollout, action, &mut notes).await {
+                    return self.stop(key, name, &rollout, stop, notes).await;
+                }
+                wrote = true;
+            }
+            add_events(&mut notes, &rollout, &decision.events);
+        }
+        self.metrics.unsettled.inc();
+        tracing::error!(rollout = %name, rounds = ROUNDS, "found no rest");
+        Next::BackOff
+    }
+
+    /// Applies one action and takes in the answer.
+    async fn act(&self, key: &Key, rollout: &Rollout, action: &Action, notes: &mut Vec<Note>) -> Result<(), Stop> {
+        let namespace = rollout.metadata.namespace.clone().unwrap_or_default();
+        let start = self.clock.now();
+        let (writer, view, by) = (&self.writer, &self.view, Some(key));
+        let (what, reason, outcome) = match action {
+            Action::PatchRollout { patch } => {
+                let meta = &rollout.metadata;
+                let patch = merge::with_preconditions(patch.clone(), meta.uid.as_deref(), meta.resource_version.as_deref());
+                let api = writer.api::<Rollout>(&namespace);
+                let outcome = writer.patch(&api, "Rollout", &meta.name.clone().unwrap_or_default(), &patch).await;
+                let outcome = outcome.map(|rollout| view.take_rollout(Guarded::Valid(Box::new(rollout)), by));
+                (called("Rollout", meta), words::WRITE_REFUSED, outcome)
+            }
+            Action::CreateReplicaSet { replica_set } => {
+                let outcome = writer.create(&writer.api(&namespace), "ReplicaSet", &**replica_set).await;
+                let outcome = outcome.map(|set| view.take_replica_set(set, by));
+                (called("ReplicaSet", &replica_set.metadata), "ReplicaSetCreateError", outcome)
+            }
+            Action::PatchReplicaSet { target, patch } => {
+                let api = writer.api::<ReplicaSet>(&namespace);
+                let outcome = writer.patch(&api, "ReplicaSet", &target.name, &aimed(patch, target)).await;
+                (named("ReplicaSet", target), words::WRITE_REFUSED, outcome.map(|set| view.take_replica_set(set, by)))
+            }
+            Action::DeleteReplicaSet { target } => {
+                let outcome = writer.delete(&writer.api::<ReplicaSet>(&namespace), "ReplicaSet", &target.name, &target.uid).await;
+                let outcome = outcome.map(|()| view.drop_replica_set(&meta_of(&namespace, target), by));
+                (named("ReplicaSet", target), words::WRITE_REFUSED, outcome)
+            }
+            Action::PatchService { target, patch } => {
+                let outcome = writer.patch(&writer.api(&namespace), "Service", &target.name, &aimed(patch, target)).await;
+                (named("Service", target), words::WRITE_REFUSED, outcome.map(|service| view.take_service(service, by)))
+            }
+            Action::Route(write) => {
+                let outcome = writer.route(&namespace, write).await;
+                let outcome = outcome.map(|written| {
+                    if let Some(object) = written {
+                        view.take_ingress(*object, by);
+                    } else if let traffic::Write::Delete { reference, uid } = write {
+                        let target = Target { name: reference.name.clone(), uid: uid.clone(), resource_version: None };
+                        view.drop_ingress(&meta_of(&namespace, &target), by);
+                    }
+                    if let traffic::Write::Create { event: (reason, message), .. } | traffic::Write::Patch { event: (reason, message), .. } =
+                        write
+                    {
+                        let event = Event { event_type: EventType::Normal, reason, message: message.clone() };
+                        add_events(notes, rollout, &[event]);
+                    }
+                });
+                let reference = routing::reference(write);
+                (format!("{} \"{}\"", reference.kind, reference.name), "TrafficRoutingError", outcome)
+            }
+            Action::CreateAnalysisRun { run } => {
+                let mut run = (**run).clone();
+                inherit_instance_id(rollout, &mut run);
+                let outcome = writer.create(&writer.api(&namespace), "AnalysisRun", &run).await;
+                (called("AnalysisRun", &run.metadata), words::WRITE_REFUSED, outcome.map(|run| view.take_run(run, by)))
+            }
+            Action::PatchAnalysisRun { target, patch } => {
+                let api = writer.api::<AnalysisRun>(&namespace);
+                let outcome = writer.patch(&api, "AnalysisRun", &target.name, &aimed(patch, target)).await;
+                (named("AnalysisRun", target), words::WRITE_REFUSED, outcome.map(|run| view.take_run(run, by)))
+            }
+            Action::DeleteAnalysisRun { target } => {
+                let api = writer.api::<AnalysisRun>(&namespace);
+                let outcome = writer.delete(&api, "AnalysisRun", &target.name, &target.uid).await;
+                let outcome = outcome.map(|()| view.drop_run(&meta_of(&namespace, target), by));
+                (named("AnalysisRun", target), words::WRITE_REFUSED, outcome)
+            }
+        };
+        let failed = match &outcome {
+            Outcome::Applied(()) => None,
+            Outcome::LookAgain(text) | Outcome::Refused(text) | Outcome::Unavailable(text) => Some(text.clone()),
+        };
+        let span = telemetry::Span { start, end: self.clock.now(), failed };
+        trace_of(rollout).span("write", span, &[("object", what), ("outcome", outcome.word().to_owned())]);
+        match outcome {
+            Outcome::Applied(()) => Ok(()),
+            Outcome::LookAgain(text) => Err(Stop::LookAgain(text)),
+            Outcome::Unavailable(text) => Err(Stop::Unavailable(text)),
+            Outcome::Refused(message) => Err(Stop::Refused { reason, message }),
+        }
+    }
+
+    /// The pass ends early: what was done is told by the next one.
+    async fn stop(&self, key: &Key, name: &Name, rollout: &Rollout, stop: Stop, notes: Vec<Note>) -> Next {
+        self.keep(rollout, notes);
+        match stop {
+            Stop::LookAgain(problem) => {
+                tracing::debug!(rollout = %name, problem, "looking again");
+                Next::BackOff
+            }
+            Stop::Unavailable(problem) => {
+                tracing::warn!(rollout = %name, problem, "the API server does not do it now");
+                Next::BackOff
+            }
+            Stop::Refused { reason, message } => {
+                self.say_refused(key, name, rollout, reason, &message).await;
+                let note = Note { about: about::<Rollout>(&rollout.metadata), warning: true, reason: reason.to_owned(), message };
+                self.tell_once(key, note);
+                Next::After(REFUSED_RETRY)
+            }
+        }
+    }
+
+    /// The condition that says that a write was refused.
+    async fn say_refused(&self, key: &Key, name: &Name, rollout: &Rollout, reason: &str, message: &str) {
+        let now = crds::Time(self.clock.now());
+        let old = rollout.status.clone().unwrap_or_default();
+        let mut conditions = old.conditions.unwrap_or_default();
+        if conditions.iter().any(|condition| condition.type_ == words::REPLICA_FAILURE && condition.message == message) {
+            return;
+        }
+        conditions.retain(|condition| condition.type_ != words::REPLICA_FAILURE);
+        conditions.push(crds::RolloutCondition {
+            type_: words::REPLICA_FAILURE.to_owned(),
+            status: "True".to_owned(),
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            last_update_time: now.clone(),
+            last_transition_time: now,
+        });
+        // An action of this pass may have changed the Rollout since it was looked at.
+        let Some(present) = self.view.rollouts.get(name) else { return };
+        let meta = present.meta();
+        let patch = json!({ "status": { "conditions": conditions } });
+        let patch = merge::with_preconditions(patch, meta.uid.as_deref(), meta.resource_version.as_deref());
+        let outcome = self.writer.patch_status(&self.writer.api(&name.namespace), "Rollout", &name.name, &patch).await;
+        if let Outcome::Applied(written) = outcome {
+            self.view.take_rollout(Guarded::Valid(Box::new(written)), Some(key));
+        }
+    }
+
+    /// Nothing left to do: the status, then the events.
+    async fn finish(&self, key: &Key, name: &Name, rollout: &Rollout, mut decision: Decision, mut notes: Vec<Note>, wrote: bool) -> Next {
+        add_events(&mut notes, rollout, &decision.events);
+        // Every write went through, so none is refused any more.
+        if let Some(conditions) = &mut decision.status.conditions {
+            let ours = |reason: &str| [words::WRITE_REFUSED, "ReplicaSetCreateError", "TrafficRoutingError"].contains(&reason);
+            conditions.retain(|condition| condition.type_ != words::REPLICA_FAILURE || !ours(&condition.reason));
+        }
+        self.memory().told.remove(key);
+        let rest = decision.requeue_after.map_or(Next::Rest, Next::After);
+        let patch = match merge::diff_of(rollout.status.as_ref(), &decision.status) {
+            Ok(Some(patch)) => patch,
+            Ok(None) => {
+                self.memory().waiting.remove(name);
+                self.tell_all(notes);
+                return rest;
+            }
+            Err(error) => {
+                tracing::error!(rollout = %name, %error, "failed to write a status as JSON");
+                return Next::After(REFUSED_RETRY);
+            }
+        };
+        if !wrote && decision.events.is_empty() && only_counts(&patch, rollout.status.as_ref(), &decision.status) {
+            let now = Instant::now();
+            let since = *self.memory().waiting.entry(name.clone()).or_insert(now);
+            let left = (since + self.coalesce).saturating_duration_since(now);
+            if !left.is_zero() {
+                self.keep(rollout, notes);
+                return Next::After(decision.requeue_after.map_or(left, |requeue| requeue.min(left)));
+            }
+        }
+        let meta = &rollout.metadata;
+        let patch =
+            merge::with_preconditions(json!({ "status": patch }), meta.uid.as_deref(), meta.resource_version.as_deref());
+        match self.writer.patch_status(&self.writer.api(&name.namespace), "Rollout", &name.name, &patch).await {
+            Outcome::Applied(written) => {
+                self.view.take_rollout(Guarded::Valid(Box::new(written)), Some(key));
+                self.memory().waiting.remove(name);
+                self.count_steps(rollout, &decision.status);
+                self.tell_all(notes);
+                rest
+            }
+            Outcome::LookAgain(problem) => {
+                // The events of the decision are told by the decision that is written.
+                tracing::debug!(rollout = %name, problem, "looking again");
+                notes.truncate(notes.len().saturating_sub(decision.events.len()));
+                self.keep(rollout, notes);
+                Next::BackOff
+            }
+            Outcome::Unavailable(problem) => {
+                tracing::warn!(rollout = %name, problem, "cannot write the status");
+                self.keep(rollout, notes);
+                Next::BackOff
+            }
+            Outcome::Refused(message) => {
+                let reason = words::WRITE_REFUSED.to_owned();
+                self.tell_once(key, Note { about: about::<Rollout>(meta), warning: true, reason, message });
+                self.keep(rollout, notes);
+                Next::After(REFUSED_RETRY)
+            }
+        }
+    }
+
+    fn keep(&self, rollout: &Rollout, notes: Vec<Note>) {
+        if !notes.is_empty() {
+            self.memory().carry.insert(uid(rollout), notes);
+        }
+    }
+
+    /// Metrics and spans of the steps that a status write completes, begins or aborts.
+    fn count_steps(&self, rollout: &Rollout, new: &RolloutStatus) {
+        let canary = rollout.spec.strategy.as_ref().and_then(|strategy| strategy.canary.as_ref());
+        let Some(steps) = canary.and_then(|canary| canary.steps.as_ref()) else { return };
+        let default = RolloutStatus::default();
+        let old = rollout.status.as_ref().unwrap_or(&default);
+        let now = self.clock.now();
+        let label = |index: i32| {
+            let step = usize::try_from(index).ok().and_then(|index| steps.get(index))?;
+            let fields = serde_json::to_value(step).ok()?;
+            Some(crate::metrics::StepLabel { step: fields.as_object()?.keys().next()?.clone() })
+        };
+        let trace = trace_of(rollout);
+        let uid = uid(rollout);
+        let span = |index: i32, step: &str, failed: Option<String>, began: Option<(i32, crds::jiff::Timestamp)>| {
+            let start = began.filter(|(known, _)| *known == index).map_or(now, |(_, start)| start);
+            let attributes = [("step.index", index.to_string()), ("step.type", step.to_owned())];
+            trace.span("step", telemetry::Span { start, end: now, failed }, &attributes);
+        };
+        let began = self.memory().steps.get(&uid).copied();
+        let same_version = old.current_pod_hash == new.current_pod_hash && old.current_step_hash == new.current_step_hash;
+        let (before, after) = (old.current_step_index, new.current_step_index.unwrap_or(0));
+        let aborted_now = new.abort == Some(true) && old.abort != Some(true) || new.aborted_at.is_some() && old.aborted_at.is_none();
+        if aborted_now {
+            if let Some((index, label)) = before.and_then(|index| Some((index, label(index)?))) {
+                self.metrics.step_errors.get_or_create(&label).inc();
+                span(index, &label.step, Some(new.message.clone().unwrap_or_default()), began);
+            }
+            self.memory().steps.remove(&uid);
+            self.whole(rollout, new, Some(new.message.clone().unwrap_or_default()));
+            return;
+        }
+        let first = if same_version { before.unwrap_or(after) } else { 0 };
+        for index in first..after {
+            if let Some(label) = label(index) {
+                self.metrics.step_successes.get_or_create(&label).inc();
+                span(index, &label.step, None, began);
+            }
+        }
+        let begun = if same_version { first.saturating_add(1) } else { 0 };
+        for index in begun..=after {
+            if let Some(label) = label(index) {
+                self.metrics.steps.get_or_create(&label).inc();
+            }
+        }
+        if !same_version || after > first {
+            self.memory().steps.insert(uid, (after, now));
+        }
+        if new.stable_rs.is_some() && new.stable_rs == new.current_pod_hash && old.stable_rs != new.stable_rs {
+            self.whole(rollout, new, None);
+        }
+    }
+
+    /// The span of the whole revision, when it is over.
+    fn whole(&self, rollout: &Rollout, status: &RolloutStatus, failed: Option<String>) {
+        let end = self.clock.now();
+        let started = status.duration.as_ref().and_then(|duration| duration.rollout_started_at.as_ref());
+        let start = started.map_or(end, |time| time.0);
+        let attributes = [
+            ("rollout.namespace", rollout.metadata.namespace.clone().unwrap_or_default()),
+            ("rollout.name", rollout.metadata.name.clone().unwrap_or_default()),
+            ("rollout.revision", revision(rollout)),
+        ];
+        trace_of(rollout).whole("rollout", telemetry::Span { start, end, failed }, &attributes);
+    }
+
+    fn forget_rollout(&self, key: &Key, name: &Name) {
+        self.metrics.forget(&name.namespace, &name.name);
+        let mut memory = self.memory();
+        memory.told.remove(key);
+        memory.waiting.remove(name);
+    }
+}
+
+/// Adds what is not there yet.
+fn add_events(notes: &mut Vec<Note>, rollout: &Rollout, events: &[Event]) {
+    for event in events {
+        if notes.iter().any(|note| note.reason == event.reason && note.message == event.message) {
+            continue;
+        }
+        notes.push(Note {
+            about: about::<Rollout>(&rollout.metadata),
+            warning: event.event_type == EventType::Warning,
+            reason: event.reason.to_owned(),
+            message: event.message.clone(),
+        });
+    }
+}
+
+/// True when a status patch only changes counters, or the time at which a condition was last looked at.
+fn only_counts(patch: &Value, old: Option<&RolloutStatus>, new: &RolloutStatus) -> bool {
+    let Some(old) = old else { return false };
+    let fields = patch.as_object().into_iter().flat_map(|fields| fields.keys());
+    let timeless = |status: &RolloutStatus| {
+        let mut conditions = status.conditions.clone().unwrap_or_default();
+        for condition in &mut conditions {
+            condition.last_update_time = condition.last_transition_time.clone();
+        }
+        conditions
+    };
+    fields.into_iter().all(|field| {
+        COUNTERS.contains(&field.as_str()) || field == "conditions" && timeless(old) == timeless(new)
+    })
+}
+
+fn aimed(patch: &Value, target: &Target) -> Value {
+    merge::with_preconditions(patch.clone(), Some(&target.uid), target.resource_version.as_deref())
+}
+
+fn named(kind: &str, target: &Target) -> String {
+    format!("{kind} \"{}\"", target.name)
+}
+
+fn meta_of(namespace: &str, target: &Target) -> crds::ObjectMeta {
+    crds::ObjectMeta { name: Some(target.name.clone()), namespace: Some(namespace.to_owned()), ..crds::ObjectMeta::default() }
+}
+
+/// Runs belong to the same instance of the controller as their Rollout.
+fn inherit_instance_id(rollout: &Rollout, run: &mut AnalysisRun) {
+    let label = crds::words::INSTANCE_ID_LABEL;
+    let id = rollout.metadata.labels.as_ref().and_then(|labels| labels.get(label));
+    if let Some(id) = id {
+        run.metadata.labels.get_or_insert_default().insert(label.to_owned(), id.clone());
+    }
+}
+
+fn uid(rollout: &Rollout) -> String {
+    rollout.metadata.uid.clone().unwrap_or_default()
+}
+
+fn revision(rollout: &Rollout) -> String {
+    let annotations = rollout.metadata.annotations.as_ref();
+    annotations.and_then(|map| map.get(crds::words::REVISION_ANNOTATION)).cloned().unwrap_or_default()
+}
+
+fn trace_of(rollout: &Rollout) -> Trace {
+    Trace::of(&uid(rollout), &revision(rollout))
+}

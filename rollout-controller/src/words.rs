@@ -1,0 +1,35 @@
+//! Names this crate writes or serves: event reasons, condition types, metric names' prefixes.
+
+/// Name under which the controller's events appear, as in Argo.
+pub const COMPONENT: &str = "rollouts-controller";
+/// Field manager of every write.
+pub const FIELD_MANAGER: &str = "rollouts-controller";
+
+/// Annotation that `kubectl apply` leaves; of no use here and large.
+pub const LAST_APPLIED_ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Condition of a Rollout that cannot be worked on.
+pub const INVALID_SPEC: &str = "InvalidSpec";
+/// Condition of a Rollout for which a write was refused.
+pub const REPLICA_FAILURE: &str = "ReplicaFailure";
+/// Reason: the API server refused a write.
+pub const WRITE_REFUSED: &str = "WriteRefused";
+/// Reason: the settle loop found no rest.
+pub const RECONCILIATION_ERROR: &str = "ReconciliationError";
+/// Reason: an object does not fit the types of the API.
+pub const MALFORMED: &str = "InvalidSpec";
+/// Reason: an analysis waits for a provider that does not answer.
+pub const ANALYSIS_ON_HOLD: &str = "AnalysisRunOnHold";
+/// Reason: the provider answers again.
+pub const ANALYSIS_RESUMED: &str = "AnalysisRunResumed";
+
+/// Reasons of Normal events that end something: people wait for them, so they are never held back.
+pub const FINAL_REASONS: &[&str] = &[
+    "RolloutCompleted",
+    "RolloutAborted",
+    "RolloutPaused",
+    "AnalysisRunSuccessful",
+    "AnalysisRunFailed",
+    "AnalysisRunError",
+    "AnalysisRunInconclusive",
+];
