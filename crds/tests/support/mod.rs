@@ -1,6 +1,7 @@
 //! Random JSON documents which a structural schema accepts.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
