@@ -110,7 +110,9 @@ fn duration(text: &str) -> Result<Duration, String> {
     let mut rest = text;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').filter(|end| *end > 0);
-        let Some((number, tail)) = digits.and_then(|end| rest.split_at_checked(end)) else { return Err(expected(text)) };
+        let Some((number, tail)) = digits.and_then(|end| rest.split_at_checked(end)) else {
+            return Err(expected(text));
+        };
         let unit_end = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
         let (unit, next) = tail.split_at_checked(unit_end).ok_or_else(|| expected(text))?;
         let seconds = match unit {
@@ -164,7 +166,10 @@ impl RunArgs {
             health_address: Some(SocketAddr::new(any, self.healthz_port)),
             workers: self.rollout_threads.max(1),
             measurements: self.analysis_threads.max(1),
-            providers: ProviderConfig { prometheus_address: self.prometheus_address.clone(), ..ProviderConfig::default() },
+            providers: ProviderConfig {
+                prometheus_address: self.prometheus_address.clone(),
+                ..ProviderConfig::default()
+            },
             policy: RunPolicy { max_hold: self.analysis_max_hold, ..RunPolicy::default() },
             ..Config::default()
         })
@@ -178,8 +183,22 @@ mod tests {
     #[test]
     fn the_flags_of_argos_manifests_are_understood() {
         let cli = Cli::try_parse_from([
-            "rollout-controller", "--namespaced", "--namespace=shop", "--instance-id", "blue", "--loglevel", "debug", "--logformat",
-            "json", "--metricsPort", "9090", "--healthzPort", "9091", "--leader-elect=false", "--rollout-threads", "3",
+            "rollout-controller",
+            "--namespaced",
+            "--namespace=shop",
+            "--instance-id",
+            "blue",
+            "--loglevel",
+            "debug",
+            "--logformat",
+            "json",
+            "--metricsPort",
+            "9090",
+            "--healthzPort",
+            "9091",
+            "--leader-elect=false",
+            "--rollout-threads",
+            "3",
         ])
         .unwrap();
         let config = cli.run.config("argo-rollouts", "me".to_owned()).unwrap();

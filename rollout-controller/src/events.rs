@@ -175,7 +175,12 @@ impl Sink {
             about: note.about,
             reasons: IndexMap::new(),
         });
-        let merged = held.reasons.entry(note.reason).or_insert_with(|| Merged { messages: vec![], count: 0, first: at, last: at });
+        let merged = held.reasons.entry(note.reason).or_insert_with(|| Merged {
+            messages: vec![],
+            count: 0,
+            first: at,
+            last: at,
+        });
         merged.count = merged.count.saturating_add(1);
         merged.last = at;
         if !merged.messages.contains(&note.message) {
@@ -186,7 +191,8 @@ impl Sink {
     /// Writes what has been held long enough at `now`, or everything.
     async fn flush(&mut self, now: Option<Instant>) {
         let due = |held: &Held| now.is_none_or(|now| held.since + HOLD <= now);
-        let uids: HashSet<String> = self.held.iter().filter(|(_, held)| due(held)).map(|(uid, _)| uid.clone()).collect();
+        let uids: HashSet<String> =
+            self.held.iter().filter(|(_, held)| due(held)).map(|(uid, _)| uid.clone()).collect();
         for uid in uids {
             let Some(held) = self.held.shift_remove(&uid) else { continue };
             for (reason, merged) in held.reasons {
@@ -236,7 +242,11 @@ impl Sink {
         let namespace = about.namespace.clone().unwrap_or_else(|| "default".to_owned());
         let name = self.name(about, identity, merged.first);
         let event = CoreEvent {
-            metadata: ObjectMeta { name: Some(name.clone()), namespace: Some(namespace.clone()), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name: Some(name.clone()),
+                namespace: Some(namespace.clone()),
+                ..ObjectMeta::default()
+            },
             involved_object: about.clone(),
             type_: Some(if identity.warning { "Warning" } else { "Normal" }.to_owned()),
             reason: Some(identity.reason.clone()),

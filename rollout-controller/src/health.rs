@@ -51,7 +51,8 @@ impl Readiness {
 
 /// Serves `/healthz` and `/readyz` until `stop`.
 pub async fn serve_health(address: SocketAddr, readiness: Readiness, stop: CancellationToken) -> std::io::Result<()> {
-    let app = Router::new().route("/healthz", get(|| async { "ok" })).route("/readyz", get(ready)).with_state(readiness);
+    let app =
+        Router::new().route("/healthz", get(|| async { "ok" })).route("/readyz", get(ready)).with_state(readiness);
     serve(address, app, stop).await
 }
 

@@ -59,7 +59,9 @@ async fn connection(args: &RunArgs) -> anyhow::Result<kube::Config> {
             let file = Kubeconfig::read_from(path).with_context(|| format!("read {}", path.display()))?;
             kube::Config::from_custom_kubeconfig(file, &options).await.context("use the kubeconfig")?
         }
-        None if args.context.is_some() => kube::Config::from_kubeconfig(&options).await.context("use the kubeconfig")?,
+        None if args.context.is_some() => {
+            kube::Config::from_kubeconfig(&options).await.context("use the kubeconfig")?
+        }
         None => kube::Config::infer().await.context("find a kubeconfig or a service account")?,
     };
     config.read_timeout = Some(SILENCE);
@@ -77,7 +79,8 @@ fn identity() -> String {
 /// SIGTERM and SIGINT stop the controller; a second one ends the process at once.
 async fn signals(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         tracing::error!("cannot listen for signals");
         return;
     };

@@ -149,12 +149,17 @@ impl Pool {
             MeasureOutcome::Error { message, .. } => ("Error".to_owned(), message.clone()),
             MeasureOutcome::NoAnswer { reason } => ("NoAnswer".to_owned(), reason.clone()),
         };
-        let provider = analysis::provider::names(&request.metric.provider).first().copied().unwrap_or("none").to_owned();
+        let provider =
+            analysis::provider::names(&request.metric.provider).first().copied().unwrap_or("none").to_owned();
         tracing::debug!(run = %run.name, metric = %request.id.metric, outcome = %word, "measured");
         if let Some(trace) = trace {
             trace.span(
                 "measurement",
-                telemetry::Span { start: started_at, end: finished_at, failed: (word != "Successful").then_some(problem) },
+                telemetry::Span {
+                    start: started_at,
+                    end: finished_at,
+                    failed: (word != "Successful").then_some(problem),
+                },
                 &[
                     ("analysis.run", run.name.name.clone()),
                     ("analysis.metric", request.id.metric.clone()),
@@ -222,7 +227,9 @@ impl Secrets for SecretReader {
             Ok(Err(Error::Api(status))) if status.code < 500 && status.code != 429 => {
                 return Err(SecretError::Missing(format!("failed to get secret \"{name}\": {}", status.message)));
             }
-            Ok(Err(error)) => return Err(SecretError::Unavailable(format!("failed to get secret \"{name}\": {error}"))),
+            Ok(Err(error)) => {
+                return Err(SecretError::Unavailable(format!("failed to get secret \"{name}\": {error}")));
+            }
             Err(_) => return Err(SecretError::Unavailable(format!("failed to get secret \"{name}\": no answer"))),
         };
         let value = secret.data.as_ref().and_then(|data| data.get(key));

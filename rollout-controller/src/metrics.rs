@@ -170,22 +170,46 @@ impl Metrics {
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let r = &mut *registry;
         r.register("controller_clientset_k8s_request", "Requests to the API server", self.requests.clone());
-        r.register("controller_api_request_seconds", "Time until the API server answered", self.request_seconds.clone());
+        r.register(
+            "controller_api_request_seconds",
+            "Time until the API server answered",
+            self.request_seconds.clone(),
+        );
         r.register("controller_writes", "Writes by outcome", self.writes.clone());
         r.register("rollout_reconcile", "Seconds of one pass over a Rollout", self.rollout_reconcile.clone());
         r.register("rollout_reconcile_error", "Failed passes over a Rollout", self.rollout_reconcile_error.clone());
-        r.register("analysis_run_reconcile", "Seconds of one pass over an AnalysisRun", self.analysis_run_reconcile.clone());
-        r.register("analysis_run_reconcile_error", "Failed passes over an AnalysisRun", self.analysis_run_reconcile_error.clone());
+        r.register(
+            "analysis_run_reconcile",
+            "Seconds of one pass over an AnalysisRun",
+            self.analysis_run_reconcile.clone(),
+        );
+        r.register(
+            "analysis_run_reconcile_error",
+            "Failed passes over an AnalysisRun",
+            self.analysis_run_reconcile_error.clone(),
+        );
         r.register("rollout_unsettled", "Passes that found no rest within their bound", self.unsettled.clone());
         r.register("rollouts_step", "Steps which were begun", self.steps.clone());
         r.register("rollouts_step_success", "Steps which were completed", self.step_successes.clone());
         r.register("rollouts_step_error", "Steps at which a release was aborted", self.step_errors.clone());
         r.register("analysis_measurements", "Measurements by provider and outcome", self.measurements.clone());
-        r.register("analysis_measurements_in_flight", "Measurements which are being made", self.measurements_in_flight.clone());
-        r.register("analysis_holds", "AnalysisRuns which wait for a provider that does not answer", self.analysis_holds.clone());
+        r.register(
+            "analysis_measurements_in_flight",
+            "Measurements which are being made",
+            self.measurements_in_flight.clone(),
+        );
+        r.register(
+            "analysis_holds",
+            "AnalysisRuns which wait for a provider that does not answer",
+            self.analysis_holds.clone(),
+        );
         r.register("rollout_events", "Events, written or held back", self.events.clone());
         r.register("controller_events_dropped", "Events thrown away", self.events_dropped.clone());
-        r.register("controller_malformed_objects", "Objects that do not fit the types of the API", self.malformed.clone());
+        r.register(
+            "controller_malformed_objects",
+            "Objects that do not fit the types of the API",
+            self.malformed.clone(),
+        );
         r.register("controller_watch_errors", "Errors of watches", self.watch_errors.clone());
         r.register("controller_queue_ready", "Objects that are ready to be looked at", self.queue_ready.clone());
         r.register("controller_queue_waiting", "Objects that wait for a time", self.queue_waiting.clone());
@@ -238,7 +262,8 @@ pub fn instrument(client: Client, metrics: std::sync::Arc<Metrics>) -> Client {
             let (verb, kind) = verb_and_kind(request.method(), request.uri());
             let start = Instant::now();
             let answer = client.send(request).await;
-            let code = answer.as_ref().map_or_else(|_| "error".to_owned(), |response| response.status().as_str().to_owned());
+            let code =
+                answer.as_ref().map_or_else(|_| "error".to_owned(), |response| response.status().as_str().to_owned());
             metrics.request(verb, kind, code, start.elapsed());
             answer
         }
@@ -297,7 +322,11 @@ mod tests {
         let metrics = Metrics::new();
         let labels = EventLabels { namespace: "shop".into(), name: "web".into(), r#type: "Normal", reason: "X".into() };
         metrics.event(labels);
-        assert!(metrics.text().contains("rollout_events_total{namespace=\"shop\",name=\"web\",type=\"Normal\",reason=\"X\"} 1"));
+        assert!(
+            metrics
+                .text()
+                .contains("rollout_events_total{namespace=\"shop\",name=\"web\",type=\"Normal\",reason=\"X\"} 1")
+        );
         metrics.forget("shop", "web");
         assert!(!metrics.text().contains("name=\"web\""));
     }

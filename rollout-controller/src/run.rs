@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::events;
 use crate::health::{self, Readiness};
-use crate::lease::{Elector, LeaseConfig, Leadership};
+use crate::lease::{Elector, Leadership, LeaseConfig};
 use crate::machine::Machines;
 use crate::measure::Pool;
 use crate::metrics::{Metrics, instrument};
@@ -49,7 +49,7 @@ pub enum RunError {
 }
 
 /// A controller: its parts that others may look at while it runs. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Controller {
     /// The picture.
     pub view: Arc<View>,
@@ -59,6 +59,8 @@ pub struct Controller {
     pub metrics: Arc<Metrics>,
     /// What is waited for.
     pub readiness: Readiness,
+    /// Who is asked for measurements, instead of the providers of the configuration: for tests and the demo.
+    pub providers: Option<Providers>,
 }
 
 impl Default for Controller {
@@ -67,7 +69,7 @@ impl Default for Controller {
         let view = Arc::new(View::new(queue.clone()));
         let metrics = Arc::new(Metrics::new());
         metrics.collect_from(Box::new(Gauges(view.clone())));
-        Self { view, queue, metrics, readiness: Readiness::default() }
+        Self { view, queue, metrics, readiness: Readiness::default(), providers: None }
     }
 }
 
@@ -84,20 +86,28 @@ impl Controller {
     ///
     /// # Errors
     /// A port of the configuration cannot be listened on.
-    pub async fn run(self, config: Config, client: Client, clock: Clock, shutdown: CancellationToken) -> Result<(), RunError> {
+    pub async fn run(
+        self,
+        config: Config,
+        client: Client,
+        clock: Clock,
+        shutdown: CancellationToken,
+    ) -> Result<(), RunError> {
         let client = instrument(client, self.metrics.clone());
         // Ends the listeners, the watches and the event sink, which outlive the workers.
         let (close, flush, release) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let mut listeners = self.listen(&config, &close);
-        let shared = watch::Shared { readiness: self.readiness.clone(), metrics: self.metrics.clone(), stop: close.clone() };
-        let mut watches = view::start(&self.view, &client, config.namespace.as_deref(), &config.instance_selector(), &shared);
+        let shared =
+            watch::Shared { readiness: self.readiness.clone(), metrics: self.metrics.clone(), stop: close.clone() };
+        let mut watches =
+            view::start(&self.view, &client, config.namespace.as_deref(), &config.instance_selector(), &shared);
         let (leadership, elector) = elect(&config, &client, &clock, &release);
         let (recorder, sink) = events::recorder(client.clone(), self.metrics.clone(), clock.clone());
         let sink = tokio::spawn(sink.run(flush.clone()));
         let queue = self.queue.clone();
         let pool = Pool::new(
             client.clone(),
-            Providers::new(config.providers.clone()),
+            self.providers.clone().unwrap_or_else(|| Providers::new(config.providers.clone())),
             config.measurements,
             self.metrics.clone(),
             clock.clone(),
@@ -140,17 +150,26 @@ impl Controller {
         let mut listeners = JoinSet::new();
         if let Some(address) = config.health_address {
             let serving = health::serve_health(address, self.readiness.clone(), close.clone());
-            listeners.spawn(async move { serving.await.map_err(|source| RunError::Listen { what: "health checks", source }) });
+            listeners.spawn(async move {
+                serving.await.map_err(|source| RunError::Listen { what: "health checks", source })
+            });
         }
         if let Some(address) = config.metrics_address {
             let serving = health::serve_metrics(address, self.metrics.clone(), close.clone());
-            listeners.spawn(async move { serving.await.map_err(|source| RunError::Listen { what: "metrics", source }) });
+            listeners
+                .spawn(async move { serving.await.map_err(|source| RunError::Listen { what: "metrics", source }) });
         }
         listeners
     }
 
     /// Works while leading, until `shutdown`; returns when the last pass is finished.
-    async fn work(&self, machines: Arc<Machines>, mut leadership: Leadership, workers: usize, shutdown: &CancellationToken) {
+    async fn work(
+        &self,
+        machines: Arc<Machines>,
+        mut leadership: Leadership,
+        workers: usize,
+        shutdown: &CancellationToken,
+    ) {
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = self.filled() => tracing::info!("the picture of the cluster is complete"),

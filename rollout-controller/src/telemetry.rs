@@ -11,13 +11,16 @@ use std::time::{Duration, SystemTime};
 
 use crds::jiff::Timestamp;
 use opentelemetry::trace::{
-    Span as _, SpanContext, SpanId, Status, TraceContextExt, TraceFlags, TraceId, TraceState, Tracer, TracerProvider as _,
+    Span as _, SpanContext, SpanId, Status, TraceContextExt, TraceFlags, TraceId, TraceState, Tracer,
+    TracerProvider as _,
 };
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, SdkTracerProvider, SpanData, SpanExporter as _, SpanProcessor};
+use opentelemetry_sdk::trace::{
+    IdGenerator, RandomIdGenerator, SdkTracerProvider, SpanData, SpanExporter as _, SpanProcessor,
+};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -105,8 +108,11 @@ impl Trace {
 fn record(name: &'static str, span: Span, attributes: &[(&'static str, String)], parent: &Context) {
     let tracer = opentelemetry::global::tracer(SERVICE);
     let attributes = attributes.iter().map(|(key, value)| KeyValue::new(*key, value.clone()));
-    let mut recorded =
-        tracer.span_builder(name).with_start_time(SystemTime::from(span.start)).with_attributes(attributes).start_with_context(&tracer, parent);
+    let mut recorded = tracer
+        .span_builder(name)
+        .with_start_time(SystemTime::from(span.start))
+        .with_attributes(attributes)
+        .start_with_context(&tracer, parent);
     if let Some(problem) = span.failed {
         recorded.set_status(Status::error(problem));
     }
@@ -181,7 +187,9 @@ pub fn start_traces(endpoint: &str, stop: CancellationToken) -> anyhow::Result<t
                 () = tokio::time::sleep(INTERVAL) => {}
                 () = stop.cancelled() => {}
             }
-            while batch.len() < BATCH && let Ok(span) = spans.try_recv() {
+            while batch.len() < BATCH
+                && let Ok(span) = spans.try_recv()
+            {
                 batch.push(span);
             }
             send(&exporter, &mut batch).await;

@@ -110,11 +110,18 @@ impl Writer {
         self.write("delete", kind, deletion).await
     }
 
-    async fn write<T>(&self, verb: &'static str, kind: &str, request: impl Future<Output = Result<T, Error>>) -> Outcome<T> {
+    async fn write<T>(
+        &self,
+        verb: &'static str,
+        kind: &str,
+        request: impl Future<Output = Result<T, Error>>,
+    ) -> Outcome<T> {
         let outcome = if self.leadership.holds() {
             match tokio::time::timeout(TIMEOUT, request).await {
                 Ok(answer) => Outcome::from_answer(verb, kind, answer),
-                Err(_) => Outcome::Unavailable(format!("failed to {verb} {kind}: no answer within {} s", TIMEOUT.as_secs())),
+                Err(_) => {
+                    Outcome::Unavailable(format!("failed to {verb} {kind}: no answer within {} s", TIMEOUT.as_secs()))
+                }
             }
         } else {
             Outcome::Unavailable(format!("failed to {verb} {kind}: this process is not the leader"))

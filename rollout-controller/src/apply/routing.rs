@@ -15,7 +15,10 @@ impl Writer {
     pub async fn route(&self, namespace: &str, write: &Write) -> Outcome<Written> {
         let reference = reference(write);
         if reference.plural != "ingresses" {
-            return Outcome::Refused(format!("failed to write {} \"{}\": this kind is not supported", reference.kind, reference.name));
+            return Outcome::Refused(format!(
+                "failed to write {} \"{}\": this kind is not supported",
+                reference.kind, reference.name
+            ));
         }
         let api: Api<DynamicObject> = Api::namespaced_with(self.client().clone(), namespace, &ingress_kind());
         let (kind, name) = (reference.kind, reference.name.as_str());

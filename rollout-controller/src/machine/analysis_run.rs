@@ -64,7 +64,13 @@ impl Machines {
     }
 
     /// Writes the status when it differs; what to do instead of going on, when it could not be written.
-    async fn write_run_status(&self, key: &Key, name: &Name, run: &AnalysisRun, decision: &RunDecision) -> Option<Next> {
+    async fn write_run_status(
+        &self,
+        key: &Key,
+        name: &Name,
+        run: &AnalysisRun,
+        decision: &RunDecision,
+    ) -> Option<Next> {
         let patch = match merge::diff_of(run.status.as_ref(), &decision.status) {
             Ok(patch) => patch?,
             Err(error) => {
@@ -73,10 +79,17 @@ impl Machines {
             }
         };
         let meta = &run.metadata;
-        let patch =
-            merge::with_preconditions(json!({ "status": patch }), meta.uid.as_deref(), meta.resource_version.as_deref());
+        let patch = merge::with_preconditions(
+            json!({ "status": patch }),
+            meta.uid.as_deref(),
+            meta.resource_version.as_deref(),
+        );
         // The status of an AnalysisRun is no sub-resource.
-        match self.writer.patch(&self.writer.api::<AnalysisRun>(&name.namespace), "AnalysisRun", &name.name, &patch).await {
+        match self
+            .writer
+            .patch(&self.writer.api::<AnalysisRun>(&name.namespace), "AnalysisRun", &name.name, &patch)
+            .await
+        {
             Outcome::Applied(written) => {
                 self.view.take_run(written, Some(key));
                 None
@@ -96,7 +109,11 @@ impl Machines {
 
     async fn delete_run(&self, key: &Key, name: &Name, run: &AnalysisRun) -> Next {
         let uid = run.metadata.uid.clone().unwrap_or_default();
-        match self.writer.delete(&self.writer.api::<AnalysisRun>(&name.namespace), "AnalysisRun", &name.name, &uid).await {
+        match self
+            .writer
+            .delete(&self.writer.api::<AnalysisRun>(&name.namespace), "AnalysisRun", &name.name, &uid)
+            .await
+        {
             Outcome::Applied(()) => {
                 self.view.drop_run(&run.metadata, Some(key));
                 self.forget_run(key, name);

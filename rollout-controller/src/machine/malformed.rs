@@ -36,9 +36,17 @@ impl Machines {
     }
 
     /// Event on an object of another kind that cannot be read.
-    pub(super) fn tell_malformed<K: Resource<DynamicType = ()>>(&self, key: &Key, malformed: &Malformed, message: &str) {
+    pub(super) fn tell_malformed<K: Resource<DynamicType = ()>>(
+        &self,
+        key: &Key,
+        malformed: &Malformed,
+        message: &str,
+    ) {
         let about = about::<K>(&malformed.metadata);
-        self.tell_once(key, Note { about, warning: true, reason: words::MALFORMED.to_owned(), message: message.to_owned() });
+        self.tell_once(
+            key,
+            Note { about, warning: true, reason: words::MALFORMED.to_owned(), message: message.to_owned() },
+        );
     }
 
     /// The patch that says it, or `None` when it is said already.

@@ -81,7 +81,8 @@ impl Machines {
         let (what, reason, outcome) = match action {
             Action::PatchRollout { patch } => {
                 let meta = &rollout.metadata;
-                let patch = merge::with_preconditions(patch.clone(), meta.uid.as_deref(), meta.resource_version.as_deref());
+                let patch =
+                    merge::with_preconditions(patch.clone(), meta.uid.as_deref(), meta.resource_version.as_deref());
                 let api = writer.api::<Rollout>(&namespace);
                 let outcome = writer.patch(&api, "Rollout", &meta.name.clone().unwrap_or_default(), &patch).await;
                 let outcome = outcome.map(|rollout| view.take_rollout(Guarded::Valid(Box::new(rollout)), by));
@@ -98,12 +99,14 @@ impl Machines {
                 (named("ReplicaSet", target), words::WRITE_REFUSED, outcome.map(|set| view.take_replica_set(set, by)))
             }
             Action::DeleteReplicaSet { target } => {
-                let outcome = writer.delete(&writer.api::<ReplicaSet>(&namespace), "ReplicaSet", &target.name, &target.uid).await;
+                let outcome =
+                    writer.delete(&writer.api::<ReplicaSet>(&namespace), "ReplicaSet", &target.name, &target.uid).await;
                 let outcome = outcome.map(|()| view.drop_replica_set(&meta_of(&namespace, target), by));
                 (named("ReplicaSet", target), words::WRITE_REFUSED, outcome)
             }
             Action::PatchService { target, patch } => {
-                let outcome = writer.patch(&writer.api(&namespace), "Service", &target.name, &aimed(patch, target)).await;
+                let outcome =
+                    writer.patch(&writer.api(&namespace), "Service", &target.name, &aimed(patch, target)).await;
                 (named("Service", target), words::WRITE_REFUSED, outcome.map(|service| view.take_service(service, by)))
             }
             Action::Route(write) => {
@@ -115,8 +118,8 @@ impl Machines {
                         let target = Target { name: reference.name.clone(), uid: uid.clone(), resource_version: None };
                         view.drop_ingress(&meta_of(&namespace, &target), by);
                     }
-                    if let traffic::Write::Create { event: (reason, message), .. } | traffic::Write::Patch { event: (reason, message), .. } =
-                        write
+                    if let traffic::Write::Create { event: (reason, message), .. }
+                    | traffic::Write::Patch { event: (reason, message), .. } = write
                     {
                         let event = Event { event_type: EventType::Normal, reason, message: message.clone() };
                         add_events(notes, rollout, &[event]);
@@ -171,7 +174,12 @@ impl Machines {
             }
             Stop::Refused { reason, message } => {
                 self.say_refused(key, name, rollout, reason, &message).await;
-                let note = Note { about: about::<Rollout>(&rollout.metadata), warning: true, reason: reason.to_owned(), message };
+                let note = Note {
+                    about: about::<Rollout>(&rollout.metadata),
+                    warning: true,
+                    reason: reason.to_owned(),
+                    message,
+                };
                 self.tell_once(key, note);
                 Next::After(REFUSED_RETRY)
             }
@@ -183,7 +191,8 @@ impl Machines {
         let now = crds::Time(self.clock.now());
         let old = rollout.status.clone().unwrap_or_default();
         let mut conditions = old.conditions.unwrap_or_default();
-        if conditions.iter().any(|condition| condition.type_ == words::REPLICA_FAILURE && condition.message == message) {
+        if conditions.iter().any(|condition| condition.type_ == words::REPLICA_FAILURE && condition.message == message)
+        {
             return;
         }
         conditions.retain(|condition| condition.type_ != words::REPLICA_FAILURE);
@@ -207,11 +216,20 @@ impl Machines {
     }
 
     /// Nothing left to do: the status, then the events.
-    async fn finish(&self, key: &Key, name: &Name, rollout: &Rollout, mut decision: Decision, mut notes: Vec<Note>, wrote: bool) -> Next {
+    async fn finish(
+        &self,
+        key: &Key,
+        name: &Name,
+        rollout: &Rollout,
+        mut decision: Decision,
+        mut notes: Vec<Note>,
+        wrote: bool,
+    ) -> Next {
         add_events(&mut notes, rollout, &decision.events);
         // Every write went through, so none is refused any more.
         if let Some(conditions) = &mut decision.status.conditions {
-            let ours = |reason: &str| [words::WRITE_REFUSED, "ReplicaSetCreateError", "TrafficRoutingError"].contains(&reason);
+            let ours =
+                |reason: &str| [words::WRITE_REFUSED, "ReplicaSetCreateError", "TrafficRoutingError"].contains(&reason);
             conditions.retain(|condition| condition.type_ != words::REPLICA_FAILURE || !ours(&condition.reason));
         }
         self.memory().told.remove(key);
@@ -238,8 +256,11 @@ impl Machines {
             }
         }
         let meta = &rollout.metadata;
-        let patch =
-            merge::with_preconditions(json!({ "status": patch }), meta.uid.as_deref(), meta.resource_version.as_deref());
+        let patch = merge::with_preconditions(
+            json!({ "status": patch }),
+            meta.uid.as_deref(),
+            meta.resource_version.as_deref(),
+        );
         match self.writer.patch_status(&self.writer.api(&name.namespace), "Rollout", &name.name, &patch).await {
             Outcome::Applied(written) => {
                 self.view.take_rollout(Guarded::Valid(Box::new(written)), Some(key));
@@ -295,9 +316,11 @@ impl Machines {
             trace.span("step", telemetry::Span { start, end: now, failed }, &attributes);
         };
         let began = self.memory().steps.get(&uid).copied();
-        let same_version = old.current_pod_hash == new.current_pod_hash && old.current_step_hash == new.current_step_hash;
+        let same_version =
+            old.current_pod_hash == new.current_pod_hash && old.current_step_hash == new.current_step_hash;
         let (before, after) = (old.current_step_index, new.current_step_index.unwrap_or(0));
-        let aborted_now = new.abort == Some(true) && old.abort != Some(true) || new.aborted_at.is_some() && old.aborted_at.is_none();
+        let aborted_now =
+            new.abort == Some(true) && old.abort != Some(true) || new.aborted_at.is_some() && old.aborted_at.is_none();
         if aborted_now {
             if let Some((index, label)) = before.and_then(|index| Some((index, label(index)?))) {
                 self.metrics.step_errors.get_or_create(&label).inc();
@@ -375,9 +398,9 @@ fn only_counts(patch: &Value, old: Option<&RolloutStatus>, new: &RolloutStatus) 
         }
         conditions
     };
-    fields.into_iter().all(|field| {
-        COUNTERS.contains(&field.as_str()) || field == "conditions" && timeless(old) == timeless(new)
-    })
+    fields
+        .into_iter()
+        .all(|field| COUNTERS.contains(&field.as_str()) || field == "conditions" && timeless(old) == timeless(new))
 }
 
 fn aimed(patch: &Value, target: &Target) -> Value {
@@ -389,7 +412,11 @@ fn named(kind: &str, target: &Target) -> String {
 }
 
 fn meta_of(namespace: &str, target: &Target) -> crds::ObjectMeta {
-    crds::ObjectMeta { name: Some(target.name.clone()), namespace: Some(namespace.to_owned()), ..crds::ObjectMeta::default() }
+    crds::ObjectMeta {
+        name: Some(target.name.clone()),
+        namespace: Some(namespace.to_owned()),
+        ..crds::ObjectMeta::default()
+    }
 }
 
 /// Runs belong to the same instance of the controller as their Rollout.

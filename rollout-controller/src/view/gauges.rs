@@ -92,11 +92,13 @@ impl Collector for Gauges {
                 Guarded::Malformed(_) => None,
             })
         };
-        let mut metric = encoder.encode_descriptor("rollout_info", "Rollouts and their phase", None, MetricType::Gauge)?;
+        let mut metric =
+            encoder.encode_descriptor("rollout_info", "Rollouts and their phase", None, MetricType::Gauge)?;
         for rollout in valid() {
             gauge(&mut metric, &info(rollout, phase(rollout.status.as_ref())), 1)?;
         }
-        let mut metric = encoder.encode_descriptor("rollout_phase", "Each phase, 1 for the present one", None, MetricType::Gauge)?;
+        let mut metric =
+            encoder.encode_descriptor("rollout_phase", "Each phase, 1 for the present one", None, MetricType::Gauge)?;
         for rollout in valid() {
             let present = phase(rollout.status.as_ref());
             for phase in PHASES {
@@ -121,11 +123,13 @@ impl Collector for Gauges {
         for (name, help, count) in counts {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for rollout in valid() {
-                let labels = ObjectName { namespace: rollout.namespace().unwrap_or_default(), name: rollout.name_any() };
+                let labels =
+                    ObjectName { namespace: rollout.namespace().unwrap_or_default(), name: rollout.name_any() };
                 gauge(&mut metric, &labels, i64::from(count(rollout)))?;
             }
         }
-        let mut metric = encoder.encode_descriptor("analysis_run_info", "AnalysisRuns and their phase", None, MetricType::Gauge)?;
+        let mut metric =
+            encoder.encode_descriptor("analysis_run_info", "AnalysisRuns and their phase", None, MetricType::Gauge)?;
         for run in self.0.runs.all() {
             if let Guarded::Valid(run) = &*run {
                 let phase = run.status.as_ref().map(|status| status.phase.clone()).filter(|phase| !phase.is_empty());

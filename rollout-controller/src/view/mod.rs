@@ -14,14 +14,15 @@ pub mod watch;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crds::k8s_openapi::api::core::v1::Service;
 use crds::kube::Client;
 use crds::kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
 use crds::kube::core::{NamespaceResourceScope, Selector, SelectorExt};
 use crds::kube::runtime::watcher;
 use crds::kube::{Resource, ResourceExt};
-use crds::k8s_openapi::api::core::v1::Service;
 use crds::{
-    AnalysisRun, AnalysisTemplate, AnalysisTemplateSpec, ClusterAnalysisTemplate, Guarded, ObjectMeta, ReplicaSet, Rollout,
+    AnalysisRun, AnalysisTemplate, AnalysisTemplateSpec, ClusterAnalysisTemplate, Guarded, ObjectMeta, ReplicaSet,
+    Rollout,
 };
 use strategy::Observation;
 use tokio::task::JoinSet;
@@ -114,7 +115,9 @@ impl View {
                     }
                 }
                 Referenced::ClusterTemplate(name) => {
-                    if let Some(Guarded::Valid(template)) = self.cluster_templates.get(&Name::new("", &*name)).as_deref() {
+                    if let Some(Guarded::Valid(template)) =
+                        self.cluster_templates.get(&Name::new("", &*name)).as_deref()
+                    {
                         seen.cluster_analysis_templates.insert(name, (**template).clone());
                     }
                 }
@@ -282,7 +285,11 @@ impl View {
 
     /// True when the object is controlled by a Rollout that is in the picture.
     fn wake_controller(&self, meta: &ObjectMeta, by: Option<&Key>) -> bool {
-        let owner = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true) && owner.kind == "Rollout");
+        let owner = meta
+            .owner_references
+            .iter()
+            .flatten()
+            .find(|owner| owner.controller == Some(true) && owner.kind == "Rollout");
         let Some(owner) = owner else { return false };
         let name = Name::new(meta.namespace.clone().unwrap_or_default(), owner.name.clone());
         let known = self.rollouts.get(&name).is_some();
@@ -302,7 +309,9 @@ impl View {
 /// The selector of a Rollout; `None` when it has none, an empty or a wrong one, which select nothing here.
 fn selector_of(rollout: &Rollout) -> Option<Selector> {
     let selector = rollout.spec.selector.clone()?;
-    if selector.match_labels.as_ref().is_none_or(BTreeMap::is_empty) && selector.match_expressions.as_ref().is_none_or(Vec::is_empty) {
+    if selector.match_labels.as_ref().is_none_or(BTreeMap::is_empty)
+        && selector.match_expressions.as_ref().is_none_or(Vec::is_empty)
+    {
         return None;
     }
     Selector::try_from(selector).ok()
@@ -331,8 +340,22 @@ fn meta_of<K: Resource>(change: &Change<K>) -> Option<&ObjectMeta> {
 }
 
 /// Starts all watches. They end with [`watch::Shared::stop`].
-pub fn start(view: &Arc<View>, client: &Client, namespace: Option<&str>, instance_selector: &str, shared: &watch::Shared) -> JoinSet<()> {
-    let plurals = ["rollouts", "replicasets", "services", "ingresses", "analysisruns", "analysistemplates", "clusteranalysistemplates"];
+pub fn start(
+    view: &Arc<View>,
+    client: &Client,
+    namespace: Option<&str>,
+    instance_selector: &str,
+    shared: &watch::Shared,
+) -> JoinSet<()> {
+    let plurals = [
+        "rollouts",
+        "replicasets",
+        "services",
+        "ingresses",
+        "analysisruns",
+        "analysistemplates",
+        "clusteranalysistemplates",
+    ];
     for plural in plurals {
         shared.readiness.waits_for(plural, "the first list is not complete");
     }
@@ -354,11 +377,17 @@ pub fn start(view: &Arc<View>, client: &Client, namespace: Option<&str>, instanc
         watch::run(api, config, "rollouts", &v.rollouts, s.clone(), changed).await;
     });
     let (v, s, api) = (view.clone(), shared.clone(), scoped(client, namespace));
-    tasks.spawn(async move { watch::run(api, hashed, "replicasets", &v.replica_sets, s, |change| v.replica_set_changed(change, None)).await });
+    tasks.spawn(async move {
+        watch::run(api, hashed, "replicasets", &v.replica_sets, s, |change| v.replica_set_changed(change, None)).await
+    });
     let (v, s, api, config) = (view.clone(), shared.clone(), scoped(client, namespace), all.clone());
-    tasks.spawn(async move { watch::run(api, config, "services", &v.services, s, |change| v.service_changed(change, None)).await });
+    tasks.spawn(async move {
+        watch::run(api, config, "services", &v.services, s, |change| v.service_changed(change, None)).await
+    });
     let (v, s, config) = (view.clone(), shared.clone(), all.clone());
-    tasks.spawn(async move { watch::run(ingresses, config, "ingresses", &v.ingresses, s, |change| v.ingress_changed(change, None)).await });
+    tasks.spawn(async move {
+        watch::run(ingresses, config, "ingresses", &v.ingresses, s, |change| v.ingress_changed(change, None)).await
+    });
     let (v, s, api) = (view.clone(), shared.clone(), scoped(client, namespace));
     let label = KindLabel { kind: "AnalysisRun".to_owned() };
     tasks.spawn(async move {

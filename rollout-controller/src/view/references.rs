@@ -29,10 +29,8 @@ pub fn of_rollout(
     template: &dyn Fn(&Referenced) -> Option<AnalysisTemplateSpec>,
 ) -> BTreeSet<Referenced> {
     let namespace = rollout.metadata.namespace.clone().unwrap_or_default();
-    let mut found: BTreeSet<Referenced> = services(rollout)
-        .into_iter()
-        .map(|name| Referenced::Service(Name::new(namespace.clone(), name)))
-        .collect();
+    let mut found: BTreeSet<Referenced> =
+        services(rollout).into_iter().map(|name| Referenced::Service(Name::new(namespace.clone(), name))).collect();
     for router in traffic::routers(rollout) {
         for reference in router.references() {
             found.insert(Referenced::Route(reference.plural, Name::new(namespace.clone(), reference.name)));
@@ -75,7 +73,8 @@ fn services(rollout: &Rollout) -> BTreeSet<String> {
 fn template_refs(rollout: &Rollout) -> impl Iterator<Item = &AnalysisTemplateRef> {
     let canary = rollout.spec.strategy.as_ref().and_then(|strategy| strategy.canary.as_ref());
     let blue_green = rollout.spec.strategy.as_ref().and_then(|strategy| strategy.blue_green.as_ref());
-    let background = canary.and_then(|canary| canary.analysis.as_ref()).and_then(|analysis| analysis.templates.as_ref());
+    let background =
+        canary.and_then(|canary| canary.analysis.as_ref()).and_then(|analysis| analysis.templates.as_ref());
     let steps = canary.and_then(|canary| canary.steps.as_ref()).into_iter().flatten();
     let inline = steps.filter_map(|step| step.analysis.as_ref()?.templates.as_ref());
     let promotion = blue_green
@@ -173,7 +172,8 @@ mod tests {
     #[test]
     fn the_way_back_follows_changes() {
         let index = Index::default();
-        let (web, a, b) = (Name::new("s", "web"), Referenced::Service(Name::new("s", "a")), Referenced::Service(Name::new("s", "b")));
+        let (web, a, b) =
+            (Name::new("s", "web"), Referenced::Service(Name::new("s", "a")), Referenced::Service(Name::new("s", "b")));
         index.set(&web, BTreeSet::from([a.clone()]));
         index.set(&web, BTreeSet::from([b.clone()]));
         assert!(index.naming(&a).is_empty());

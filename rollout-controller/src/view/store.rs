@@ -94,7 +94,12 @@ impl<K: Resource> Store<K> {
     pub fn owned_by(&self, uid: &str) -> Vec<Arc<K>> {
         let inner = self.read();
         let names = inner.by_owner.get(uid);
-        names.into_iter().flatten().filter_map(|name| inner.objects.get(name)).map(|entry| entry.object.clone()).collect()
+        names
+            .into_iter()
+            .flatten()
+            .filter_map(|name| inner.objects.get(name))
+            .map(|entry| entry.object.clone())
+            .collect()
     }
 
     /// The objects of a namespace, by name.
@@ -129,7 +134,8 @@ impl<K: Resource> Store<K> {
             return Change::None;
         }
         let new = Arc::new(object);
-        let old = inner.objects.insert(name.clone(), Entry { object: new.clone(), version, epoch }).map(|entry| entry.object);
+        let old =
+            inner.objects.insert(name.clone(), Entry { object: new.clone(), version, epoch }).map(|entry| entry.object);
         if let Some(old) = &old {
             inner.unlink(&name, old.meta());
         }
