@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn durations() {
-        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
         assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
         assert_eq!(duration("20"), Ok(Duration::from_secs(20)));
         for bad in ["", "s", "1x", "-1s", "1s2"] {

@@ -7,7 +7,7 @@
 //!   each Event is a request to the API server.
 //! - The same thing told again bumps the count of the Event that is there.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -279,10 +279,10 @@ impl Sink {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
-        let tail: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let tail = hash.finalize().iter().take(8).fold(0_u64, |tail, byte| tail << 8 | u64::from(*byte));
         let mut object = about.name.clone().unwrap_or_default();
         object.truncate(253 - 17);
-        format!("{object}.{tail}")
+        format!("{object}.{tail:016x}")
     }
 }
 
@@ -296,6 +296,3 @@ fn limit(message: &str) -> String {
     }
     format!("{}…", message.get(..end).unwrap_or_default())
 }
-
-/// A map from the uid of an object to what was not yet told about it because its status could not be written.
-pub type Carry = HashMap<String, Vec<Note>>;

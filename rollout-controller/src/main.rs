@@ -12,7 +12,7 @@ use rollout_controller::{run, telemetry};
 use tokio_util::sync::CancellationToken;
 
 /// A watch is quiet for at most this long: the server ends it after 290 s.
-const SILENCE: Duration = Duration::from_secs(300);
+const SILENCE: Duration = Duration::from_mins(5);
 
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();

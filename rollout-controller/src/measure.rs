@@ -25,7 +25,7 @@ use crate::telemetry::{self, Trace};
 use crate::view::store::Name;
 
 /// No measurement takes longer, whatever its provider does.
-const DEADLINE: Duration = Duration::from_secs(600);
+const DEADLINE: Duration = Duration::from_mins(10);
 /// Time to read a Secret.
 const SECRET_TIMEOUT: Duration = Duration::from_secs(10);
 

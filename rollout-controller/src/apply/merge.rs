@@ -94,9 +94,8 @@ mod tests {
             // Inside of a wrapper, because a merge patch of a non-object replaces the whole document.
             let (old, new) = (json!({ "x": old }), json!({ "x": new }));
             let mut result = old.clone();
-            match diff(&old, &new) {
-                Some(patch) => crds::json_patch::merge(&mut result, &patch),
-                None => prop_assert_eq!(&old, &new),
+            if let Some(patch) = diff(&old, &new) {
+                crds::json_patch::merge(&mut result, &patch);
             }
             prop_assert_eq!(result, new);
         }

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::apply::Writer;
 use crate::clock::Clock;
-use crate::events::{Carry, Note, Recorder};
+use crate::events::{Note, Recorder};
 use crate::measure::Pool;
 use crate::metrics::Metrics;
 use crate::queue::{Next, Queue};
@@ -30,7 +30,7 @@ use crate::view::{Key, View};
 /// Rounds after which a pass gives up: no decision needs more to come to rest.
 const ROUNDS: usize = 20;
 /// Time until a refused write is tried again, when nothing changes.
-const REFUSED_RETRY: Duration = Duration::from_secs(60);
+const REFUSED_RETRY: Duration = Duration::from_mins(1);
 
 /// What all machines use.
 #[derive(Debug)]
@@ -59,15 +59,16 @@ pub struct Machines {
 /// What machines remember between passes; losing it costs a repeated event or an earlier write at most.
 #[derive(Debug, Default)]
 struct Memory {
-    carry: Carry,
+    /// What was done and not yet told, because the status could not be written.
+    carry: HashMap<Name, Vec<Note>>,
     /// Since when a status that only differs in counters waits to be written.
     waiting: HashMap<Name, Instant>,
     /// What was told about a malformed object, or about a refused write.
     told: HashMap<Key, String>,
     /// Runs on hold.
     holding: HashMap<Name, Vec<String>>,
-    /// When the present step began, by uid: step index and time.
-    steps: HashMap<String, (i32, crds::jiff::Timestamp)>,
+    /// The present step and when it began.
+    steps: HashMap<Name, (i32, crds::jiff::Timestamp)>,
 }
 
 impl Machines {

@@ -53,7 +53,7 @@ impl Machines {
             };
             if notes.is_empty() {
                 // What an earlier pass did and could not tell.
-                notes = self.memory().carry.remove(&uid(&rollout)).unwrap_or_default();
+                notes = self.memory().carry.remove(name).unwrap_or_default();
             }
             let seen = self.view.observe(name, &rollout);
             let decision = strategy::decide(&seen, self.clock.now());
@@ -162,7 +162,7 @@ impl Machines {
 
     /// The pass ends early: what was done is told by the next one.
     async fn stop(&self, key: &Key, name: &Name, rollout: &Rollout, stop: Stop, notes: Vec<Note>) -> Next {
-        self.keep(rollout, notes);
+        self.keep(name, notes);
         match stop {
             Stop::LookAgain(problem) => {
                 tracing::debug!(rollout = %name, problem, "looking again");
@@ -225,6 +225,8 @@ impl Machines {
         mut notes: Vec<Note>,
         wrote: bool,
     ) -> Next {
+        // Events of a status that could not be written are told by the decision that is.
+        let earlier = notes.len();
         add_events(&mut notes, rollout, &decision.events);
         // Every write went through, so none is refused any more.
         if let Some(conditions) = &mut decision.status.conditions {
@@ -251,7 +253,7 @@ impl Machines {
             let since = *self.memory().waiting.entry(name.clone()).or_insert(now);
             let left = (since + self.coalesce).saturating_duration_since(now);
             if !left.is_zero() {
-                self.keep(rollout, notes);
+                self.keep(name, notes);
                 return Next::After(decision.requeue_after.map_or(left, |requeue| requeue.min(left)));
             }
         }
@@ -265,39 +267,37 @@ impl Machines {
             Outcome::Applied(written) => {
                 self.view.take_rollout(Guarded::Valid(Box::new(written)), Some(key));
                 self.memory().waiting.remove(name);
-                self.count_steps(rollout, &decision.status);
+                self.count_steps(name, rollout, &decision.status);
                 self.tell_all(notes);
                 rest
             }
-            Outcome::LookAgain(problem) => {
-                // The events of the decision are told by the decision that is written.
-                tracing::debug!(rollout = %name, problem, "looking again");
-                notes.truncate(notes.len().saturating_sub(decision.events.len()));
-                self.keep(rollout, notes);
-                Next::BackOff
-            }
-            Outcome::Unavailable(problem) => {
-                tracing::warn!(rollout = %name, problem, "cannot write the status");
-                self.keep(rollout, notes);
-                Next::BackOff
-            }
-            Outcome::Refused(message) => {
-                let reason = words::WRITE_REFUSED.to_owned();
-                self.tell_once(key, Note { about: about::<Rollout>(meta), warning: true, reason, message });
-                self.keep(rollout, notes);
-                Next::After(REFUSED_RETRY)
+            failed => {
+                notes.truncate(earlier);
+                self.keep(name, notes);
+                match failed {
+                    Outcome::Refused(message) => {
+                        let (about, reason) = (about::<Rollout>(meta), words::WRITE_REFUSED.to_owned());
+                        self.tell_once(key, Note { about, warning: true, reason, message });
+                        Next::After(REFUSED_RETRY)
+                    }
+                    Outcome::Unavailable(problem) => {
+                        tracing::warn!(rollout = %name, problem, "cannot write the status");
+                        Next::BackOff
+                    }
+                    Outcome::LookAgain(_) | Outcome::Applied(_) => Next::BackOff,
+                }
             }
         }
     }
 
-    fn keep(&self, rollout: &Rollout, notes: Vec<Note>) {
+    fn keep(&self, name: &Name, notes: Vec<Note>) {
         if !notes.is_empty() {
-            self.memory().carry.insert(uid(rollout), notes);
+            self.memory().carry.insert(name.clone(), notes);
         }
     }
 
     /// Metrics and spans of the steps that a status write completes, begins or aborts.
-    fn count_steps(&self, rollout: &Rollout, new: &RolloutStatus) {
+    fn count_steps(&self, name: &Name, rollout: &Rollout, new: &RolloutStatus) {
         let canary = rollout.spec.strategy.as_ref().and_then(|strategy| strategy.canary.as_ref());
         let Some(steps) = canary.and_then(|canary| canary.steps.as_ref()) else { return };
         let default = RolloutStatus::default();
@@ -309,13 +309,12 @@ impl Machines {
             Some(crate::metrics::StepLabel { step: fields.as_object()?.keys().next()?.clone() })
         };
         let trace = trace_of(rollout);
-        let uid = uid(rollout);
         let span = |index: i32, step: &str, failed: Option<String>, began: Option<(i32, crds::jiff::Timestamp)>| {
             let start = began.filter(|(known, _)| *known == index).map_or(now, |(_, start)| start);
             let attributes = [("step.index", index.to_string()), ("step.type", step.to_owned())];
             trace.span("step", telemetry::Span { start, end: now, failed }, &attributes);
         };
-        let began = self.memory().steps.get(&uid).copied();
+        let began = self.memory().steps.get(name).copied();
         let same_version =
             old.current_pod_hash == new.current_pod_hash && old.current_step_hash == new.current_step_hash;
         let (before, after) = (old.current_step_index, new.current_step_index.unwrap_or(0));
@@ -326,7 +325,7 @@ impl Machines {
                 self.metrics.step_errors.get_or_create(&label).inc();
                 span(index, &label.step, Some(new.message.clone().unwrap_or_default()), began);
             }
-            self.memory().steps.remove(&uid);
+            self.memory().steps.remove(name);
             self.whole(rollout, new, Some(new.message.clone().unwrap_or_default()));
             return;
         }
@@ -337,14 +336,14 @@ impl Machines {
                 span(index, &label.step, None, began);
             }
         }
-        let begun = if same_version { first.saturating_add(1) } else { 0 };
-        for index in begun..=after {
+        let entered = if same_version { first.saturating_add(1) } else { 0 };
+        for index in entered..=after {
             if let Some(label) = label(index) {
                 self.metrics.steps.get_or_create(&label).inc();
             }
         }
         if !same_version || after > first {
-            self.memory().steps.insert(uid, (after, now));
+            self.memory().steps.insert(name.clone(), (after, now));
         }
         if new.stable_rs.is_some() && new.stable_rs == new.current_pod_hash && old.stable_rs != new.stable_rs {
             self.whole(rollout, new, None);
@@ -369,6 +368,8 @@ impl Machines {
         let mut memory = self.memory();
         memory.told.remove(key);
         memory.waiting.remove(name);
+        memory.carry.remove(name);
+        memory.steps.remove(name);
     }
 }
 

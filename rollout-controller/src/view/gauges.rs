@@ -19,6 +19,8 @@ const PHASES: [&str; 7] = ["Completed", "Progressing", "Paused", "Timeout", "Err
 #[derive(Debug)]
 pub struct Gauges(pub Arc<View>);
 
+type Count = fn(&Rollout) -> i32;
+
 #[derive(Debug, EncodeLabelSet)]
 struct RolloutInfo {
     namespace: String,
@@ -105,7 +107,6 @@ impl Collector for Gauges {
                 gauge(&mut metric, &info(rollout, phase), i64::from(phase == present))?;
             }
         }
-        type Count = fn(&Rollout) -> i32;
         let counts: [(&str, &str, Count); 4] = [
             ("rollout_info_replicas_desired", "Replicas wanted", |rollout| rollout.spec.replicas.unwrap_or(1)),
             ("rollout_info_replicas_available", "Replicas available", |rollout| {

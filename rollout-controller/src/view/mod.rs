@@ -148,42 +148,42 @@ impl View {
 
     /// Takes in a Rollout from a watch or an answer.
     pub fn take_rollout(&self, rollout: Guarded<Rollout>, by: Option<&Key>) {
-        self.rollout_changed(self.rollouts.put(rollout), by);
+        self.rollout_changed(&self.rollouts.put(rollout), by);
     }
 
     /// Takes in the answer to a write.
     pub fn take_replica_set(&self, set: ReplicaSet, by: Option<&Key>) {
-        self.replica_set_changed(self.replica_sets.put(set), by);
+        self.replica_set_changed(&self.replica_sets.put(set), by);
     }
 
     /// Takes in the answer to a write.
     pub fn take_service(&self, service: Service, by: Option<&Key>) {
-        self.service_changed(self.services.put(service), by);
+        self.service_changed(&self.services.put(service), by);
     }
 
     /// Takes in the answer to a write.
     pub fn take_ingress(&self, ingress: DynamicObject, by: Option<&Key>) {
-        self.ingress_changed(self.ingresses.put(ingress), by);
+        self.ingress_changed(&self.ingresses.put(ingress), by);
     }
 
     /// Takes in the answer to a write.
     pub fn take_run(&self, run: AnalysisRun, by: Option<&Key>) {
-        self.run_changed(self.runs.put(Guarded::Valid(Box::new(run))), by);
+        self.run_changed(&self.runs.put(Guarded::Valid(Box::new(run))), by);
     }
 
     /// A run was deleted by us.
     pub fn drop_run(&self, meta: &ObjectMeta, by: Option<&Key>) {
-        self.run_changed(self.runs.remove(meta), by);
+        self.run_changed(&self.runs.remove(meta), by);
     }
 
     /// A ReplicaSet was deleted by us.
     pub fn drop_replica_set(&self, meta: &ObjectMeta, by: Option<&Key>) {
-        self.replica_set_changed(self.replica_sets.remove(meta), by);
+        self.replica_set_changed(&self.replica_sets.remove(meta), by);
     }
 
     /// An Ingress was deleted by us.
     pub fn drop_ingress(&self, meta: &ObjectMeta, by: Option<&Key>) {
-        self.ingress_changed(self.ingresses.remove(meta), by);
+        self.ingress_changed(&self.ingresses.remove(meta), by);
     }
 
     /// Wakes everything there is: after leadership was gained.
@@ -196,12 +196,12 @@ impl View {
         }
     }
 
-    fn rollout_changed(&self, change: Change<Guarded<Rollout>>, by: Option<&Key>) {
+    fn rollout_changed(&self, change: &Change<Guarded<Rollout>>, by: Option<&Key>) {
         let name = match change {
             Change::None => return,
             Change::Put { new, .. } => {
                 let name = Name::of(new.meta());
-                if let Guarded::Valid(rollout) = &*new {
+                if let Guarded::Valid(rollout) = &**new {
                     self.index.set(&name, self.references(rollout));
                 }
                 name
@@ -233,9 +233,9 @@ impl View {
         }
     }
 
-    fn replica_set_changed(&self, change: Change<ReplicaSet>, by: Option<&Key>) {
+    fn replica_set_changed(&self, change: &Change<ReplicaSet>, by: Option<&Key>) {
         let (old, new) = both(change);
-        for set in old.iter().chain(&new) {
+        for set in old.into_iter().chain(new) {
             if self.wake_controller(&set.metadata, by) || controller(&set.metadata).is_some() {
                 continue;
             }
@@ -250,20 +250,20 @@ impl View {
         }
     }
 
-    fn service_changed(&self, change: Change<Service>, by: Option<&Key>) {
-        if let Some(meta) = meta_of(&change) {
+    fn service_changed(&self, change: &Change<Service>, by: Option<&Key>) {
+        if let Some(meta) = meta_of(change) {
             self.wake_naming(&Referenced::Service(Name::of(meta)), by);
         }
     }
 
-    fn ingress_changed(&self, change: Change<DynamicObject>, by: Option<&Key>) {
-        if let Some(meta) = meta_of(&change) {
+    fn ingress_changed(&self, change: &Change<DynamicObject>, by: Option<&Key>) {
+        if let Some(meta) = meta_of(change) {
             self.wake_naming(&Referenced::Route("ingresses", Name::of(meta)), by);
         }
     }
 
-    fn run_changed(&self, change: Change<Guarded<AnalysisRun>>, by: Option<&Key>) {
-        let Some(meta) = meta_of(&change) else { return };
+    fn run_changed(&self, change: &Change<Guarded<AnalysisRun>>, by: Option<&Key>) {
+        let Some(meta) = meta_of(change) else { return };
         self.wake(&Key::AnalysisRun(Name::of(meta)), by);
         self.wake_controller(meta, by);
     }
@@ -323,10 +323,10 @@ fn controller(meta: &ObjectMeta) -> Option<&str> {
     Some(&owner.uid)
 }
 
-fn both<K>(change: Change<K>) -> (Option<Arc<K>>, Option<Arc<K>>) {
+fn both<K>(change: &Change<K>) -> (Option<&K>, Option<&K>) {
     match change {
         Change::None => (None, None),
-        Change::Put { old, new } => (old, Some(new)),
+        Change::Put { old, new } => (old.as_deref(), Some(new)),
         Change::Removed(old) => (Some(old), None),
     }
 }
@@ -370,29 +370,29 @@ pub fn start(
     let (v, s, api) = (view.clone(), shared.clone(), scoped(client, namespace));
     let (label, config) = (KindLabel { kind: "Rollout".to_owned() }, ours.clone());
     tasks.spawn(async move {
-        let changed = |change: Change<Guarded<Rollout>>| {
-            count_malformed(&s, &label, &change);
+        let changed = |change: &Change<Guarded<Rollout>>| {
+            count_malformed(&s, &label, change);
             v.rollout_changed(change, None);
         };
         watch::run(api, config, "rollouts", &v.rollouts, s.clone(), changed).await;
     });
     let (v, s, api) = (view.clone(), shared.clone(), scoped(client, namespace));
     tasks.spawn(async move {
-        watch::run(api, hashed, "replicasets", &v.replica_sets, s, |change| v.replica_set_changed(change, None)).await
+        watch::run(api, hashed, "replicasets", &v.replica_sets, s, |change| v.replica_set_changed(change, None)).await;
     });
     let (v, s, api, config) = (view.clone(), shared.clone(), scoped(client, namespace), all.clone());
     tasks.spawn(async move {
-        watch::run(api, config, "services", &v.services, s, |change| v.service_changed(change, None)).await
+        watch::run(api, config, "services", &v.services, s, |change| v.service_changed(change, None)).await;
     });
     let (v, s, config) = (view.clone(), shared.clone(), all.clone());
     tasks.spawn(async move {
-        watch::run(ingresses, config, "ingresses", &v.ingresses, s, |change| v.ingress_changed(change, None)).await
+        watch::run(ingresses, config, "ingresses", &v.ingresses, s, |change| v.ingress_changed(change, None)).await;
     });
     let (v, s, api) = (view.clone(), shared.clone(), scoped(client, namespace));
     let label = KindLabel { kind: "AnalysisRun".to_owned() };
     tasks.spawn(async move {
-        let changed = |change: Change<Guarded<AnalysisRun>>| {
-            count_malformed(&s, &label, &change);
+        let changed = |change: &Change<Guarded<AnalysisRun>>| {
+            count_malformed(&s, &label, change);
             v.run_changed(change, None);
         };
         watch::run(api, ours, "analysisruns", &v.runs, s.clone(), changed).await;
@@ -400,9 +400,9 @@ pub fn start(
     let (v, s, api, config) = (view.clone(), shared.clone(), scoped(client, namespace), all.clone());
     let label = KindLabel { kind: "AnalysisTemplate".to_owned() };
     tasks.spawn(async move {
-        let changed = |change: Change<Guarded<AnalysisTemplate>>| {
-            count_malformed(&s, &label, &change);
-            if let Some(meta) = meta_of(&change) {
+        let changed = |change: &Change<Guarded<AnalysisTemplate>>| {
+            count_malformed(&s, &label, change);
+            if let Some(meta) = meta_of(change) {
                 v.template_changed(&Referenced::Template(Name::of(meta)));
             }
         };
@@ -411,9 +411,9 @@ pub fn start(
     let (v, s, api) = (view.clone(), shared.clone(), Api::<Guarded<ClusterAnalysisTemplate>>::all(client.clone()));
     let label = KindLabel { kind: "ClusterAnalysisTemplate".to_owned() };
     tasks.spawn(async move {
-        let changed = |change: Change<Guarded<ClusterAnalysisTemplate>>| {
-            count_malformed(&s, &label, &change);
-            if let Some(meta) = meta_of(&change) {
+        let changed = |change: &Change<Guarded<ClusterAnalysisTemplate>>| {
+            count_malformed(&s, &label, change);
+            if let Some(meta) = meta_of(change) {
                 v.template_changed(&Referenced::ClusterTemplate(meta.name.clone().unwrap_or_default()));
             }
         };

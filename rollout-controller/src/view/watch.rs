@@ -27,7 +27,7 @@ use crate::words;
 /// Back-off of a watch.
 const BACK_OFF: BackOff = BackOff { first: Duration::from_millis(800), longest: Duration::from_secs(30) };
 /// A watch that worked this long starts its back-off anew.
-const GOOD_AFTER: Duration = Duration::from_secs(60);
+const GOOD_AFTER: Duration = Duration::from_mins(1);
 
 /// What a watch needs besides its API.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ pub async fn run<K>(
     plural: &str,
     store: &Store<K>,
     shared: Shared,
-    changed: impl Fn(Change<K>),
+    changed: impl Fn(&Change<K>),
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
@@ -63,11 +63,11 @@ pub async fn run<K>(
         let Some(item) = item else { return };
         match item {
             Ok(Event::Init) => store.begin_list(),
-            Ok(Event::InitApply(object) | Event::Apply(object)) => changed(store.put(strip(object))),
-            Ok(Event::Delete(object)) => changed(store.remove(object.meta())),
+            Ok(Event::InitApply(object) | Event::Apply(object)) => changed(&store.put(strip(object))),
+            Ok(Event::Delete(object)) => changed(&store.remove(object.meta())),
             Ok(Event::InitDone) => {
                 for object in store.end_list() {
-                    changed(Change::Removed(object));
+                    changed(&Change::Removed(object));
                 }
                 readiness.done(plural);
             }
@@ -98,8 +98,8 @@ pub async fn run<K>(
 fn explain(error: &watcher::Error) -> String {
     let code = match error {
         watcher::Error::InitialListFailed(crds::kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(crds::kube::Error::Api(status)) => status.code,
-        watcher::Error::WatchError(status) => status.code,
+        | watcher::Error::WatchStartFailed(crds::kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status.code,
         watcher::Error::InitialListFailed(_)
         | watcher::Error::WatchStartFailed(_)
         | watcher::Error::WatchFailed(_)

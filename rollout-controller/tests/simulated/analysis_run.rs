@@ -40,7 +40,11 @@ impl Provider for Script {
         let mut lines = self.lines.lock().unwrap();
         let line = if lines.len() > 1 { lines.pop_front() } else { lines.front().copied() };
         match line.flatten() {
-            Some(value) => Outcome::Measured { value: Measured::Float(value), metadata: BTreeMap::new() },
+            Some(value) => Outcome::Measured {
+                value: Measured::Float(value),
+                stored: value.to_string(),
+                metadata: BTreeMap::new(),
+            },
             None => Outcome::NoAnswer { reason: "connection refused".to_owned() },
         }
     }
@@ -114,7 +118,7 @@ async fn without_answers_the_run_holds_says_so_and_goes_on() {
     let running = start(&cluster, &script);
     let held = || running.controller.metrics.analysis_holds.get();
     until("it holds", || held() == 1).await;
-    tokio::time::sleep(Duration::from_secs(300)).await;
+    tokio::time::sleep(Duration::from_mins(5)).await;
     assert_eq!(phase(&cluster), "Running");
     let warned = |text: &str| harness::events(&cluster, "default").iter().any(|(_, message, _)| message.contains(text));
     until("it is told", || warned("connection refused")).await;

@@ -72,7 +72,7 @@ async fn an_idle_controller_asks_for_nothing() {
     running.ready().await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     cluster.requests().clear();
-    tokio::time::sleep(Duration::from_secs(240)).await;
+    tokio::time::sleep(Duration::from_mins(4)).await;
     let asked: Vec<_> = cluster.requests().all().into_iter().filter(|request| request.verb != "watch").collect();
     assert!(asked.is_empty(), "{asked:?}");
     running.stop().await;
