@@ -1,0 +1,91 @@
+//! `undo`: back to the pod template of an earlier revision, which becomes the newest.
+
+use crds::kube::ResourceExt as _;
+use crds::{PodTemplate, ReplicaSet, Rollout};
+use serde_json::json;
+
+use super::workload::Holder;
+use crate::errors::Error;
+use crate::names;
+use crate::picture;
+use crate::session::{self, Session};
+
+/// Goes back to a revision; 0 for the one before the current.
+///
+/// # Errors
+/// There is no such revision, someone else changed the template meanwhile, or the write failed.
+pub async fn run(session: &Session, name: &str, to_revision: u64) -> Result<String, Error> {
+    let rollout = session.rollout(name).await?;
+    let sets = history(session, &rollout).await?;
+    let (revision, set) = choose(&sets, to_revision).ok_or_else(|| no_such(name, to_revision, &sets))?;
+    let current = rollout.status.as_ref().and_then(|status| status.current_pod_hash.as_deref());
+    if current.is_some() && hash(set) == current {
+        return Ok(format!("rollout '{name}' not changed: its pod template is already that of revision {revision}"));
+    }
+    let template = template_of(set)
+        .ok_or_else(|| Error::Request(format!("ReplicaSet \"{}\" has no pod template", set.name_any())))?;
+    let holder = Holder::of(session, &rollout).await?;
+    // The template as it was looked at: what someone else wrote meanwhile is not silently undone as well.
+    let operations = json!([
+        { "op": "test", "path": holder.pointer, "value": holder.template },
+        { "op": "replace", "path": holder.pointer, "value": template },
+    ]);
+    match holder.patch(session, operations).await? {
+        Some(_) => Ok(format!("rollout '{name}' undo")),
+        None => Err(Error::Conflict { resource: names::qualified(&holder.resource), name: holder.name }),
+    }
+}
+
+/// The ReplicaSets of the Rollout's revisions, newest revision first.
+async fn history(session: &Session, rollout: &Rollout) -> Result<Vec<(u64, ReplicaSet)>, Error> {
+    let resource = picture::replica_sets();
+    let objects = session.list(&resource, crds::words::POD_TEMPLATE_HASH_LABEL).await?;
+    let uid = rollout.metadata.uid.as_deref();
+    let mut sets = Vec::new();
+    for object in objects {
+        let owned =
+            object.owner_references().iter().any(|owner| owner.controller == Some(true) && Some(&*owner.uid) == uid);
+        let revision = object.annotations().get(crds::words::REVISION_ANNOTATION).and_then(|text| text.parse().ok());
+        if let (true, Some(revision)) = (owned, revision) {
+            sets.push((revision, session::read(&resource, object)?));
+        }
+    }
+    sets.sort_by_key(|(revision, _)| std::cmp::Reverse(*revision));
+    Ok(sets)
+}
+
+fn choose(sets: &[(u64, ReplicaSet)], to_revision: u64) -> Option<(u64, &ReplicaSet)> {
+    let chosen =
+        if to_revision == 0 { sets.get(1) } else { sets.iter().find(|(revision, _)| *revision == to_revision) };
+    chosen.map(|(revision, set)| (*revision, set))
+}
+
+fn no_such(name: &str, to_revision: u64, sets: &[(u64, ReplicaSet)]) -> Error {
+    let known: Vec<String> = sets.iter().map(|(revision, _)| revision.to_string()).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    Error::Request(if to_revision == 0 {
+        format!("rollout '{name}' has no earlier revision to go back to (known revisions: {known})")
+    } else {
+        format!("unable to find revision {to_revision} of rollout '{name}' (known revisions: {known})")
+    })
+}
+
+fn hash(set: &ReplicaSet) -> Option<&str> {
+    set.labels().get(crds::words::POD_TEMPLATE_HASH_LABEL).map(String::as_str)
+}
+
+/// The template as the user wrote it: without the hash, and without the labels and annotations of a role.
+fn template_of(set: &ReplicaSet) -> Option<PodTemplate> {
+    let mut template = set.template()?.clone();
+    template.remove_label(crds::words::POD_TEMPLATE_HASH_LABEL);
+    let injected = set.annotations().get(crds::words::EPHEMERAL_METADATA_ANNOTATION);
+    if let Some(injected) = injected.and_then(|text| serde_json::from_str::<crds::PodTemplateMetadata>(text).ok()) {
+        for label in injected.labels.iter().flatten() {
+            template.remove_label(label.0);
+        }
+        for annotation in injected.annotations.iter().flatten() {
+            template.remove_annotation(annotation.0);
+        }
+    }
+    Some(template)
+}
