@@ -9,77 +9,20 @@
     clippy::needless_pass_by_value
 )]
 
+mod loopback;
+
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use analysis::Phase;
-use analysis::provider::{ProviderConfig, Providers, SecretError, Secrets};
+use analysis::provider::{ProviderConfig, Providers};
 use analysis::run::{MeasureId, MeasureOutcome, MeasureRequest};
-use async_trait::async_trait;
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use crds::jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-fn now() -> Timestamp {
-    "2024-03-15T12:00:00Z".parse().unwrap()
-}
-
-/// The one secret that exists has the value `s3cret`.
-struct OneSecret;
-
-#[async_trait]
-impl Secrets for OneSecret {
-    async fn get(&self, namespace: &str, name: &str, key: &str) -> Result<String, SecretError> {
-        match (namespace, name, key) {
-            ("shop", "prom", "token") => Ok("s3cret".to_owned()),
-            ("shop", "away", _) => Err(SecretError::Unavailable("the API server does not answer".to_owned())),
-            _ => Err(SecretError::Missing(format!("secret {namespace}/{name} has no key {key}"))),
-        }
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Asked {
-    method: Method,
-    path: String,
-    text: String,
-    headers: HeaderMap,
-}
-
-#[derive(Clone)]
-struct Server {
-    answer: Arc<dyn Fn() -> Response + Send + Sync>,
-    delay: Option<Duration>,
-    asked: Arc<Mutex<Vec<Asked>>>,
-}
-
-async fn handle(State(server): State<Server>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let text = if method == Method::POST {
-        String::from_utf8_lossy(&body).into_owned()
-    } else {
-        uri.query().unwrap_or_default().to_owned()
-    };
-    server.asked.lock().unwrap().push(Asked { method, path: uri.path().to_owned(), text, headers });
-    match server.delay {
-        Some(_) => std::future::pending().await,
-        None => (server.answer)(),
-    }
-}
-
-async fn serve(answer: impl Fn() -> Response + Send + Sync + 'static, delay: Option<Duration>) -> (String, Server) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let server = Server { answer: Arc::new(answer), delay, asked: Arc::default() };
-    let router = Router::new().fallback(handle).with_state(server.clone());
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    (address, server)
-}
+use loopback::{OneSecret, error, measured, no_answer, now, providers, serve};
 
 fn data(kind: &str, result: Value) -> Response {
     axum::Json(json!({"status": "success", "data": {"resultType": kind, "result": result}})).into_response()
@@ -102,33 +45,8 @@ fn request(address: &str, metric: Value, args: Value) -> MeasureRequest {
     }
 }
 
-fn providers() -> Providers {
-    Providers::new(ProviderConfig { response_limit: 64 * 1024, ..ProviderConfig::default() })
-}
-
 async fn measure(address: &str, metric: Value) -> MeasureOutcome {
     providers().measure(&request(address, metric, json!([])), &OneSecret, now()).await
-}
-
-fn measured(outcome: MeasureOutcome) -> (Phase, String) {
-    match outcome {
-        MeasureOutcome::Measured { phase, value, .. } => (phase, value),
-        other => panic!("not measured: {other:?}"),
-    }
-}
-
-fn error(outcome: MeasureOutcome) -> String {
-    match outcome {
-        MeasureOutcome::Error { message, .. } => message,
-        other => panic!("not an error: {other:?}"),
-    }
-}
-
-fn no_answer(outcome: MeasureOutcome) -> String {
-    match outcome {
-        MeasureOutcome::NoAnswer { reason } => reason,
-        other => panic!("there is an answer: {other:?}"),
-    }
 }
 
 fn vector(numbers: &[&str]) -> Value {
@@ -313,8 +231,8 @@ async fn secrets_never_come_back() {
 #[tokio::test]
 async fn what_is_not_there_yet_says_so() {
     let mut job = request("", json!({}), json!([]));
-    job.metric.provider = serde_json::from_value(json!({"web": {"url": "http://x"}})).unwrap();
-    assert_eq!(error(providers().measure(&job, &OneSecret, now()).await), "provider web is not supported yet");
+    job.metric.provider = serde_json::from_value(json!({"graphite": {"address": "http://x", "query": "x"}})).unwrap();
+    assert_eq!(error(providers().measure(&job, &OneSecret, now()).await), "provider graphite is not supported yet");
     let oauth = json!({"authentication": {"oauth2": {"tokenUrl": "http://x", "clientId": "a"}}});
     assert_eq!(error(measure("http://127.0.0.1:1", oauth).await), "authentication.oauth2 is not supported yet");
 }

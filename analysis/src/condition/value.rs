@@ -264,6 +264,12 @@ impl Value {
         })
     }
 
+    /// The value as Go writes it in JSON: keys in order, whole numbers without a fraction.
+    pub(crate) fn json_text(&self) -> Result<String, ConditionError> {
+        let text = serde_json::to_string(&self.to_json()?).map_err(|error| ConditionError::run(error.to_string()))?;
+        Ok(text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026"))
+    }
+
     /// The type of this very value, which a condition is checked against.
     pub fn type_of(&self) -> Type {
         match self {

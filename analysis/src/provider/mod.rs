@@ -5,7 +5,10 @@
 //!
 //! To add a provider: a file beside this one, and a line in [`Providers::new`].
 
+mod http;
 mod prometheus;
+mod web;
+mod web_path;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +24,7 @@ use crate::run::{MeasureOutcome, MeasureRequest};
 use crate::template::args::{self, Redactor};
 
 pub use prometheus::Prometheus;
+pub use web::Web;
 
 /// A measurement with all arguments filled in.
 #[derive(Debug, Clone)]
@@ -47,6 +51,8 @@ pub enum Outcome {
     Measured {
         /// The value.
         value: Value,
+        /// The value as the measurement shows it.
+        stored: String,
         /// Notes.
         metadata: BTreeMap<String, String>,
     },
@@ -146,7 +152,8 @@ impl Providers {
         // Fails only when a provider of cryptography is installed already, which is just as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut providers = Self { known: BTreeMap::new() };
-        providers.register("prometheus", Arc::new(Prometheus::new(config)));
+        providers.register("prometheus", Arc::new(Prometheus::new(config.clone())));
+        providers.register("web", Arc::new(Web::new(config)));
         providers
     }
 
@@ -187,7 +194,7 @@ impl Providers {
         match provider.measure(request, &Context { now }).await {
             Outcome::NoAnswer { reason } => MeasureOutcome::NoAnswer { reason },
             Outcome::Error { message, metadata } => MeasureOutcome::Error { value: String::new(), message, metadata },
-            Outcome::Measured { value, metadata } => judge(&request.metric, &value, metadata, now),
+            Outcome::Measured { value, stored, metadata } => judge(&request.metric, &value, stored, metadata, now),
         }
     }
 }
@@ -196,10 +203,15 @@ fn error(message: String) -> MeasureOutcome {
     MeasureOutcome::Error { value: String::new(), message, metadata: BTreeMap::new() }
 }
 
-fn judge(metric: &Metric, value: &Value, metadata: BTreeMap<String, String>, now: Timestamp) -> MeasureOutcome {
+fn judge(
+    metric: &Metric,
+    value: &Value,
+    text: String,
+    metadata: BTreeMap<String, String>,
+    now: Timestamp,
+) -> MeasureOutcome {
     let success = metric.success_condition.as_deref().unwrap_or_default();
     let failure = metric.failure_condition.as_deref().unwrap_or_default();
-    let text = value.stored();
     match evaluate_result(value, success, failure, now) {
         Ok(phase) => {
             let message = if phase != Phase::Successful && has_nan(value) {

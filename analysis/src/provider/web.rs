@@ -1,0 +1,123 @@
+//! Any web service that answers with JSON.
+//!
+//! | what happens | means |
+//! |---|---|
+//! | what the table of [`super::http`] says | as there |
+//! | any other status than 2xx, a path that matches nothing | error |
+//! | JSON | the first match of `jsonPath` |
+//! | anything else | the text, whatever `jsonPath` says |
+//!
+//! A text that is not JSON is judged by the conditions like any value. (Argo Rollouts calls it successful without looking, so
+//! that the login page of a proxy promotes a release.)
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use crds::WebMetric;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, StatusCode};
+use reqwest::RequestBuilder;
+
+use super::http::{Clients, Wrong, address, excerpt, headers, no_answer, send, timeout};
+use super::{Context, Outcome, Provider, ProviderConfig, ResolvedRequest, web_path};
+use crate::condition::Value;
+
+/// Time within which an answer must come, when the metric does not say.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// What to do about an answer that is too large.
+const TOO_LARGE: &str = "ask for less";
+
+/// Asks a web service.
+#[derive(Debug)]
+pub struct Web {
+    config: ProviderConfig,
+    clients: Clients,
+}
+
+impl Web {
+    /// With these settings.
+    pub fn new(config: ProviderConfig) -> Self {
+        Self { config, clients: Clients::new() }
+    }
+
+    fn request(&self, metric: &WebMetric) -> Result<RequestBuilder, Outcome> {
+        let wrong = |message: Wrong| Outcome::error(message);
+        let url = address(&metric.url, "web url", "http://web.shop:8080/status").map_err(wrong)?;
+        let method = method(metric).map_err(wrong)?;
+        let body = body(metric, &method).map_err(wrong)?;
+        let mut headers = headers(metric.authentication.as_ref(), metric.headers.as_deref()).map_err(wrong)?;
+        if metric.json_body.is_some() && !headers.contains_key(CONTENT_TYPE) {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let request = self.clients.get(metric.insecure)?.request(method, url).headers(headers);
+        Ok(match body {
+            Some(body) => request.body(body),
+            None => request,
+        })
+    }
+
+    async fn ask(&self, metric: &WebMetric) -> Result<(Value, String), Outcome> {
+        let request = self.request(metric)?;
+        let timeout = timeout(metric.timeout_seconds, DEFAULT_TIMEOUT);
+        let (status, body) = send(request, timeout, self.config.response_limit, TOO_LARGE).await?;
+        read(metric, status, &body)
+    }
+}
+
+#[async_trait]
+impl Provider for Web {
+    async fn measure(&self, request: &ResolvedRequest, _: &Context) -> Outcome {
+        let Some(metric) = &request.metric.provider.web else {
+            return Outcome::error("the metric has no web provider");
+        };
+        match self.ask(metric).await {
+            Ok((value, stored)) => Outcome::Measured { value, stored, metadata: BTreeMap::new() },
+            Err(outcome) => outcome,
+        }
+    }
+}
+
+fn method(metric: &WebMetric) -> Result<Method, Wrong> {
+    match metric.method.as_deref().unwrap_or_default() {
+        "" | "GET" => Ok(Method::GET),
+        "POST" => Ok(Method::POST),
+        "PUT" => Ok(Method::PUT),
+        other => Err(format!("web method \"{other}\" is not supported: use GET, POST or PUT")),
+    }
+}
+
+fn body(metric: &WebMetric, method: &Method) -> Result<Option<String>, Wrong> {
+    let text = metric.body.as_deref().filter(|body| !body.is_empty());
+    let body = match (text, &metric.json_body) {
+        (Some(_), Some(_)) => return Err("body and jsonBody exclude each other".to_owned()),
+        (Some(text), None) => text.to_owned(),
+        (None, Some(json)) => serde_json::to_string(json).map_err(|error| format!("jsonBody: {error}"))?,
+        (None, None) => return Ok(None),
+    };
+    if *method == Method::GET {
+        return Err("a body can be sent with the methods POST and PUT only".to_owned());
+    }
+    Ok(Some(body))
+}
+
+/// The value and the text that shows it: JSON, or the answer as it is.
+fn read(metric: &WebMetric, status: StatusCode, body: &[u8]) -> Result<(Value, String), Outcome> {
+    if no_answer(status) {
+        return Err(Outcome::NoAnswer { reason: format!("the web service answered {status}") });
+    }
+    if !status.is_success() {
+        let code = status.as_u16();
+        return Err(Outcome::error(format!("received non 2xx response code: {code}: {}", excerpt(body))));
+    }
+    let Ok(json) = serde_json::from_slice::<serde_json::Value>(body) else {
+        let text = String::from_utf8_lossy(body).into_owned();
+        return Ok((Value::text(&text), text));
+    };
+    let path = metric.json_path.as_deref().unwrap_or_default();
+    let found = web_path::first(path, &json).map_err(Outcome::error)?;
+    let found = found.ok_or_else(|| Outcome::error(format!("could not find JSONPath in body: {path}")))?;
+    let value = Value::from_json(found).map_err(|error| Outcome::error(error.to_string()))?;
+    let stored = value.json_text().map_err(|error| Outcome::error(error.to_string()))?;
+    Ok((value, stored))
+}
