@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::events;
 use crate::health::{self, Readiness};
 use crate::lease::{Elector, Leadership, LeaseConfig};
-use crate::machine::Machines;
+use crate::machine::{Decide, Machines};
 use crate::measure::Pool;
 use crate::metrics::{Metrics, instrument};
 use crate::queue::{BackOff, Next, Queue};
@@ -61,6 +61,8 @@ pub struct Controller {
     pub readiness: Readiness,
     /// Who is asked for measurements, instead of the providers of the configuration: for tests and the demo.
     pub providers: Option<Providers>,
+    /// What decides about Rollouts.
+    pub decide: Decide,
 }
 
 impl Default for Controller {
@@ -69,7 +71,14 @@ impl Default for Controller {
         let view = Arc::new(View::new(queue.clone()));
         let metrics = Arc::new(Metrics::new());
         metrics.collect_from(Box::new(Gauges(view.clone())));
-        Self { view, queue, metrics, readiness: Readiness::default(), providers: None }
+        Self {
+            view,
+            queue,
+            metrics,
+            readiness: Readiness::default(),
+            providers: None,
+            decide: Arc::new(strategy::decide),
+        }
     }
 }
 
@@ -114,6 +123,7 @@ impl Controller {
             move |name| queue.wake(&Key::AnalysisRun(name.clone())),
         );
         let machines = Arc::new(Machines::new(
+            self.decide.clone(),
             self.view.clone(),
             self.queue.clone(),
             Writer::new(client, leadership.clone(), self.metrics.clone()),

@@ -14,8 +14,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use analysis::run::RunPolicy;
+use crds::jiff::Timestamp;
 use crds::k8s_openapi::api::core::v1::ObjectReference;
 use crds::kube::Resource;
+use strategy::{Decision, Observation};
 use tokio::time::Instant;
 
 use crate::apply::Writer;
@@ -32,9 +34,13 @@ const ROUNDS: usize = 20;
 /// Time until a refused write is tried again, when nothing changes.
 const REFUSED_RETRY: Duration = Duration::from_mins(1);
 
+/// What decides about a Rollout: `strategy::decide`, unless a test puts something simpler in its place.
+pub type Decide = Arc<dyn Fn(&Observation, Timestamp) -> Decision + Send + Sync>;
+
 /// What all machines use.
-#[derive(Debug)]
 pub struct Machines {
+    /// Decides about Rollouts.
+    pub decide: Decide,
     /// The picture.
     pub view: Arc<View>,
     /// What is to be looked at.
@@ -68,13 +74,14 @@ struct Memory {
     /// Runs on hold.
     holding: HashMap<Name, Vec<String>>,
     /// The present step and when it began.
-    steps: HashMap<Name, (i32, crds::jiff::Timestamp)>,
+    steps: HashMap<Name, (i32, Timestamp)>,
 }
 
 impl Machines {
     /// Machines that have seen nothing yet.
     #[allow(clippy::too_many_arguments)] // It is a plain list of parts.
     pub fn new(
+        decide: Decide,
         view: Arc<View>,
         queue: Arc<Queue<Key>>,
         writer: Writer,
@@ -85,7 +92,7 @@ impl Machines {
         policy: RunPolicy,
         coalesce: Duration,
     ) -> Self {
-        Self { view, queue, writer, recorder, metrics, clock, pool, policy, coalesce, memory: Mutex::default() }
+        Self { decide, view, queue, writer, recorder, metrics, clock, pool, policy, coalesce, memory: Mutex::default() }
     }
 
     /// One pass over one object.

@@ -56,7 +56,7 @@ impl Machines {
                 notes = self.memory().carry.remove(name).unwrap_or_default();
             }
             let seen = self.view.observe(name, &rollout);
-            let decision = strategy::decide(&seen, self.clock.now());
+            let decision = (self.decide)(&seen, self.clock.now());
             if decision.actions.is_empty() {
                 return self.finish(key, name, &rollout, decision, notes, wrote).await;
             }
@@ -225,7 +225,7 @@ impl Machines {
         mut notes: Vec<Note>,
         wrote: bool,
     ) -> Next {
-        // Events of a status that could not be written are told by the decision that is.
+        // Events of a status that is surely not written are told by the decision that is.
         let earlier = notes.len();
         add_events(&mut notes, rollout, &decision.events);
         // Every write went through, so none is refused any more.
@@ -272,7 +272,10 @@ impl Machines {
                 rest
             }
             failed => {
-                notes.truncate(earlier);
+                // Without an answer it may be written: then nobody else tells it. What is told twice is told once.
+                if !matches!(failed, Outcome::Unavailable(_)) {
+                    notes.truncate(earlier);
+                }
                 self.keep(name, notes);
                 match failed {
                     Outcome::Refused(message) => {

@@ -8,3 +8,4 @@ mod harness;
 mod lease;
 mod lifecycle;
 mod malformed;
+mod settle;

@@ -20,13 +20,13 @@ fn loose_definitions() -> Vec<Value> {
 #[tokio::test(start_paused = true)]
 async fn a_malformed_rollout_is_told_on_itself_and_counted() {
     let cluster = harness::cluster_with(loose_definitions());
-    let rollout = |name: &str, replicas: Value| {
+    let rollout = |name: &str, seconds: Value| {
         json!({ "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": { "namespace": "default", "name": name },
-            "spec": { "replicas": replicas, "selector": { "matchLabels": { "app": name } },
+            "spec": { "minReadySeconds": seconds, "selector": { "matchLabels": { "app": name } },
                 "template": { "metadata": { "labels": { "app": name } }, "spec": { "containers": [{ "name": "c", "image": "i" }] } },
                 "strategy": { "canary": {} } } })
     };
-    cluster.store().seed(rollout("bad", json!("three"))).unwrap();
+    cluster.store().seed(rollout("bad", json!("soon"))).unwrap();
     cluster.store().seed(rollout("good", json!(1))).unwrap();
     let running = Running::start(&cluster, Config::default());
     running.ready().await;
@@ -35,17 +35,19 @@ async fn a_malformed_rollout_is_told_on_itself_and_counted() {
     };
     until("the condition is there", || get("bad").is_some_and(|bad| bad["status"]["phase"] == "Degraded")).await;
     let bad = get("bad").unwrap();
-    let expected = "The Rollout \"bad\" is invalid: spec.replicas: ";
+    let expected = "The Rollout \"bad\" is invalid: spec.minReadySeconds: ";
     assert_eq!(bad["status"]["conditions"][0]["type"], "InvalidSpec");
     let said = bad["status"]["conditions"][0]["message"].as_str().unwrap();
-    assert!(said.starts_with(expected) && said.contains("three"), "{said}");
+    assert!(said.starts_with(expected) && said.contains("soon"), "{said}");
     until("the event is there", || harness::events(&cluster, "default").iter().any(|(_, message, _)| message == said))
         .await;
     assert!(running.controller.metrics.text().contains("controller_malformed_objects{kind=\"Rollout\"} 1"));
     // Repaired, it is an ordinary Rollout again.
     cluster
         .store()
-        .modify(("argoproj.io/v1alpha1", "Rollout"), ("default", "bad"), |object| object["spec"]["replicas"] = json!(1))
+        .modify(("argoproj.io/v1alpha1", "Rollout"), ("default", "bad"), |object| {
+            object["spec"]["minReadySeconds"] = json!(1)
+        })
         .unwrap();
     until("it is no longer counted", || {
         running.controller.metrics.text().contains("controller_malformed_objects{kind=\"Rollout\"} 0")
