@@ -46,7 +46,7 @@ async fn a_malformed_rollout_is_told_on_itself_and_counted() {
     cluster
         .store()
         .modify(("argoproj.io/v1alpha1", "Rollout"), ("default", "bad"), |object| {
-            object["spec"]["minReadySeconds"] = json!(1)
+            object["spec"]["minReadySeconds"] = json!(1);
         })
         .unwrap();
     until("it is no longer counted", || {

@@ -190,7 +190,7 @@ async fn what_a_person_wrote_meanwhile_is_never_overwritten() {
     cluster
         .store()
         .modify(("argoproj.io/v1alpha1", "Rollout"), ("default", "web"), |rollout| {
-            rollout["spec"]["replicas"] = json!(2)
+            rollout["spec"]["replicas"] = json!(2);
         })
         .unwrap();
     until("it is progressing or past it", || get(&cluster)["status"]["availableReplicas"] == 2).await;
