@@ -60,7 +60,7 @@ impl Picture {
 }
 
 async fn all<K: DeserializeOwned>(session: &Session, resource: ApiResource, labels: &str) -> Result<Vec<K>, Error> {
-    let objects = session.list(&resource, labels).await?;
+    let objects = Box::pin(session.list(&resource, labels)).await?;
     // One object that cannot be read must not hide the others.
     Ok(objects.into_iter().filter_map(|object| session::read(&resource, object).ok()).collect())
 }

@@ -70,7 +70,7 @@ impl Text {
             match colour {
                 Some(colour) if colours && *colour != Colour::Plain && !text.is_empty() => {
                     let style = colour.style();
-                    rendered.push_str(&format!("{}{text}{}", style.render(), style.render_reset()));
+                    rendered = format!("{rendered}{}{text}{}", style.render(), style.render_reset());
                 }
                 _ => rendered.push_str(text),
             }
@@ -202,5 +202,32 @@ mod tests {
         );
         let coloured = columns(&rows, true);
         assert!(coloured.contains("\u{1b}[32m✔ Healthy\u{1b}[0m\n"), "{coloured:?}");
+    }
+
+    #[derive(Clone, Default)]
+    struct Kept(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_frame_replaces_the_one_before_it_only_on_a_terminal() {
+        let shown = |redraws| {
+            let kept = Kept::default();
+            let mut terminal = Terminal::new(Box::new(kept.clone()), Box::new(io::sink()), false, redraws);
+            terminal.frame("a\nb\n").unwrap();
+            terminal.frame("c\n").unwrap();
+            String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
+        };
+        assert_eq!(shown(false), "a\nb\n\nc\n");
+        assert_eq!(shown(true), "\x1b[2J\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J\x1b[Hc\x1b[K\n\x1b[J");
     }
 }

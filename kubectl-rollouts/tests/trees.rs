@@ -47,7 +47,7 @@ fn a_blue_green_release_in_preview() {
 
 #[test]
 fn an_old_version_that_still_runs_after_the_switch() {
-    insta::assert_snapshot!(tree("bluegreen-old-waiting-scaledown", "2026-11-24T13:21:00Z"));
+    insta::assert_snapshot!(tree("bluegreen-old-waiting-scaledown", "2026-11-24T13:40:00Z"));
 }
 
 #[test]

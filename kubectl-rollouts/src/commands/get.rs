@@ -18,7 +18,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Changes come in bursts; a frame shows all of one.
 const BURST: Duration = Duration::from_millis(50);
 /// A hundred years: no limit.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+const FOREVER: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// Shows a Rollout.
 ///
@@ -57,7 +57,7 @@ async fn follow(session: &Session, name: &str, terminal: &mut Terminal) -> Resul
         let info = RolloutInfo::new(&picture, session.now());
         let mut text = render::rollout(&info, terminal.colours());
         if let Some(trouble) = following.trouble() {
-            text.push_str(&format!("\nWarning: this may be old: {trouble}\n"));
+            text = format!("{text}\nWarning: this may be old: {trouble}\n");
         }
         // Elsewhere than on a terminal a frame stays: one that differs only in its ages is not worth it.
         let gist = if terminal.redraws() { text.clone() } else { gist(&info, following.trouble()) };

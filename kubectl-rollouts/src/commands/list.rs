@@ -146,5 +146,6 @@ fn stamped(lines: &str, session: &Session, flags: &ListRollouts) -> String {
         return lines.to_owned();
     }
     let now = session.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    lines.lines().map(|line| format!("{now}  {line}\n")).collect()
+    let lines: Vec<String> = lines.lines().map(|line| format!("{now}  {line}")).collect();
+    lines.join("\n") + "\n"
 }

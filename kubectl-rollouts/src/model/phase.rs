@@ -38,8 +38,8 @@ mod tests {
 
     use super::*;
 
-    fn phase(metadata: Value, spec: Value, status: Value) -> (String, String) {
-        let mut metadata = metadata;
+    fn phase(metadata: &Value, spec: &Value, status: &Value) -> (String, String) {
+        let mut metadata = metadata.clone();
         metadata["name"] = json!("web");
         let object = json!({
             "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": metadata, "spec": spec, "status": status,
@@ -92,7 +92,7 @@ mod tests {
             ),
         ];
         for (metadata, spec, status, phase_word, message) in table {
-            let seen = phase(metadata.clone(), spec, status.clone());
+            let seen = phase(&metadata, &spec, &status);
             assert_eq!(seen, (phase_word.to_owned(), message.to_owned()), "{metadata} {status}");
         }
     }

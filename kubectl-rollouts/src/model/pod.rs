@@ -35,26 +35,24 @@ fn word(pod: &Pod, statuses: &[ContainerStatus]) -> String {
     let Some(status) = &pod.status else { return "Pending".to_owned() };
     let phase = status.phase.clone().unwrap_or_else(|| "Pending".to_owned());
     let mut word = status.reason.clone().unwrap_or(phase);
-    let beginning = beginning(pod);
-    match &beginning {
-        Some(stuck) => word.clone_from(stuck),
-        None => {
-            let mut running = false;
-            for status in statuses.iter().rev() {
-                match reason(status.state.as_ref()) {
-                    Some(reason) => word = reason,
-                    None => running |= status.ready,
-                }
+    if let Some(stuck) = beginning(pod) {
+        word = stuck;
+    } else {
+        let mut running = false;
+        for status in statuses.iter().rev() {
+            match reason(status.state.as_ref()) {
+                Some(reason) => word = reason,
+                None => running |= status.ready,
             }
-            // A pod whose first container has ended while another still serves is running.
-            if word == "Completed" && running {
-                word = "Running".to_owned();
-            }
+        }
+        // A pod whose first container has ended while another still serves is running.
+        if word == "Completed" && running {
+            "Running".clone_into(&mut word);
         }
     }
     if pod.metadata.deletion_timestamp.is_some() {
         let lost = status.reason.as_deref() == Some("NodeLost");
-        word = if lost { "Unknown" } else { "Terminating" }.to_owned();
+        if lost { "Unknown" } else { "Terminating" }.clone_into(&mut word);
     }
     word
 }

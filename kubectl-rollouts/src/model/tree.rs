@@ -68,9 +68,9 @@ pub fn of(picture: &Picture, state: State, now: Timestamp) -> Node {
 
 /// Those of this owner, oldest first.
 fn sorted<'a, K: ResourceExt>(objects: &'a [K], owner: Option<&str>) -> Vec<&'a K> {
-    let mut owned: Vec<&K> = objects.iter().filter(|object| controlled_by(*object, owner)).collect();
-    owned.sort_by_key(|object| (created(*object), object.name_any()));
-    owned
+    let mut own: Vec<&K> = objects.iter().filter(|object| controlled_by(*object, owner)).collect();
+    own.sort_by_key(|object| (created(*object), object.name_any()));
+    own
 }
 
 fn created(object: &impl Resource) -> Option<Timestamp> {
