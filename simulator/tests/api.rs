@@ -114,11 +114,11 @@ async fn wrong_fields_are_named_as_the_real_server_names_them() {
         ),
         (
             json!({"size": "small", "replicas": "x"}),
-            "Widget.example.com \"a\" is invalid: spec.replicas: Invalid value: \"string\": spec.replicas in body must be of type integer: \"string\"",
+            "Widget.example.com \"a\" is invalid: [spec.replicas: Invalid value: \"string\": spec.replicas in body must be of type integer: \"string\", .spec.replicas: Invalid value: 0: .spec.replicas accessor error: x is of the type string, expected int64]",
         ),
         (
             json!({"size": "small", "replicas": -1}),
-            "Widget.example.com \"a\" is invalid: spec.replicas: Invalid value: -1: spec.replicas in body should be greater than or equal to 0",
+            "Widget.example.com \"a\" is invalid: [spec.replicas: Invalid value: -1: spec.replicas in body should be greater than or equal to 0, .spec.replicas: Invalid value: -1: should be a non-negative integer]",
         ),
         (json!({"replicas": 1}), "Widget.example.com \"a\" is invalid: spec.size: Required value"),
     ] {

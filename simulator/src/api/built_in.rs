@@ -53,7 +53,7 @@ pub(crate) fn prune(resource: &Resource, object: &mut Value, unknown: &mut Vec<S
     };
     match typed {
         Ok(mut typed) => {
-            differences(object, &typed, "", unknown);
+            differences(object, &mut typed, "", unknown);
             clean_times(&mut typed);
             *object = typed;
             Ok(())
@@ -67,17 +67,19 @@ pub(crate) fn prune(resource: &Resource, object: &mut Value, unknown: &mut Vec<S
     }
 }
 
-fn differences(before: &Value, after: &Value, path: &str, unknown: &mut Vec<String>) {
+/// Reports what the types do not know, and takes back what they filled in.
+fn differences(before: &Value, after: &mut Value, path: &str, unknown: &mut Vec<String>) {
     match (before, after) {
         (Value::Object(before), Value::Object(after)) => {
             for (key, inner) in before {
                 let under = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                match after.get(key) {
+                match after.get_mut(key) {
                     Some(kept) => differences(inner, kept, &under, unknown),
                     None if inner.is_null() => {}
                     None => unknown.push(under),
                 }
             }
+            after.retain(|key, _| before.contains_key(key));
         }
         (Value::Array(before), Value::Array(after)) => {
             for (index, (inner, kept)) in before.iter().zip(after).enumerate() {
@@ -109,12 +111,14 @@ fn clean_times(object: &mut Value) {
 /// Writes the defaults of the kind.
 pub(crate) fn fill(resource: &Resource, object: &mut Value) {
     match resource.kind.as_str() {
-        "Pod" => pod_defaults::spec(json::object_mut(object, &["spec"])),
+        "Pod" => {
+            pod_defaults::spec(json::object_mut(object, &["spec"]));
+            pod_defaults::requests(object);
+        }
         "Service" => service(object),
         "ReplicaSet" => {
             json::default(object, &["spec", "replicas"], 1);
             pod_defaults::template(object);
-            default_labels(object);
             json::default(object, &["status"], json!({"replicas": 0}));
         }
         "Deployment" => {
@@ -169,15 +173,6 @@ pub(crate) fn fill(resource: &Resource, object: &mut Value) {
             json!({"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0}),
         ),
         _ => {}
-    }
-}
-
-/// Labels and selector of a ReplicaSet default to those of its template.
-fn default_labels(object: &mut Value) {
-    if let Some(labels) = json::at(object, &["spec", "template", "metadata", "labels"]).cloned()
-        && json::object(object, &["metadata", "labels"]).is_none_or(serde_json::Map::is_empty)
-    {
-        json::set(object, &["metadata", "labels"], labels);
     }
 }
 
@@ -299,6 +294,9 @@ pub(crate) fn check(resource: &Resource, object: &Value, old: Option<&Value>, er
     }
 }
 
+const TEMPLATE_LABELS: &str = "spec.template.metadata.labels";
+const UNSELECTED: &str = "`selector` does not match template `labels`";
+
 fn workload(resource: &Resource, object: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     for key in ["replicas", "minReadySeconds"] {
         if let Some(found) = json::at(object, &["spec", key]).filter(|found| found.as_i64().is_some_and(|n| n < 0)) {
@@ -308,7 +306,11 @@ fn workload(resource: &Resource, object: &Value, old: Option<&Value>, errors: &m
     let selector = json::at(object, &["spec", "selector"]);
     let labels = json::at(object, &["spec", "template", "metadata", "labels"]);
     match selector {
-        None => errors.push(FieldError::required("spec.selector", "")),
+        None => {
+            errors.push(FieldError::required("spec.selector", ""));
+            let found = labels.cloned().unwrap_or(Value::Null);
+            errors.push(FieldError::invalid(TEMPLATE_LABELS, &found, UNSELECTED));
+        }
         Some(selector) if Labels::from_object(selector).is_empty() => {
             let what = resource.kind.to_lowercase();
             let what = if what == "replicaset" { "replicaset".to_owned() } else { what };
@@ -320,8 +322,7 @@ fn workload(resource: &Resource, object: &Value, old: Option<&Value>, errors: &m
             let pod = json!({"metadata": {"labels": labels}});
             if !Labels::from_object(selector).select(&pod) {
                 let found = labels.cloned().unwrap_or(Value::Null);
-                let why = "`selector` does not match template `labels`";
-                errors.push(FieldError::invalid("spec.template.metadata.labels", &found, why));
+                errors.push(FieldError::invalid(TEMPLATE_LABELS, &found, UNSELECTED));
             }
         }
     }

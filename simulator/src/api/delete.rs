@@ -58,7 +58,7 @@ impl Options {
             Some("Foreground") => Propagation::Foreground,
             Some("Orphan") => Propagation::Orphan,
             Some(other) => {
-                let known = ["Background", "Foreground", "Orphan", "nil"];
+                let known = ["Foreground", "Background", "Orphan", "nil"];
                 let message = format!(
                     "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: {other:?}: supported values: {}",
                     known.map(|text| format!("{text:?}")).join(", ")
@@ -113,7 +113,7 @@ pub(crate) fn many(
     let options = Options::read(call)?;
     let label_text = call.param("labelSelector").unwrap_or_default();
     let labels = selectors::Labels::parse(label_text)?;
-    let fields = selectors::Fields::parse(call.param("fieldSelector").unwrap_or_default(), resource, label_text)?;
+    let fields = selectors::Fields::parse(call.param("fieldSelector").unwrap_or_default(), resource)?;
     let mut deleted = Vec::new();
     for object in state.all(&resource.table(), place.namespace.as_deref()) {
         if labels.select(&object) && fields.select(&object) {
@@ -141,14 +141,14 @@ pub(crate) fn delete(
         let why = format!(
             "the UID in the precondition ({wanted}) does not match the UID in record ({found}). The object might have been deleted and then recreated"
         );
-        return Err(Failure::conflict(resource, &target.1, &why));
+        return Err(Failure::precondition(resource, &target.1, &why));
     }
     let found = json::text(&old, &["metadata", "resourceVersion"]).unwrap_or_default();
     if let Some(wanted) = options.version.as_deref().filter(|wanted| *wanted != found) {
         let why = format!(
             "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({found}). The object might have been modified"
         );
-        return Err(Failure::conflict(resource, &target.1, &why));
+        return Err(Failure::precondition(resource, &target.1, &why));
     }
     let mut marked = (*old).clone();
     let mut finalizers = json::list(&old, &["metadata", "finalizers"]).to_vec();

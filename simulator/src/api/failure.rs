@@ -115,6 +115,13 @@ impl Failure {
         Self::new(409, "Conflict", message).about(resource, name)
     }
 
+    /// A deletion whose precondition does not hold; the real server names the kind here, not the resource.
+    pub(crate) fn precondition(resource: &Resource, name: &str, why: &str) -> Self {
+        let kind = resource.qualified_kind();
+        Self::new(409, "Conflict", format!("Operation cannot be fulfilled on {kind} \"{name}\": {why}"))
+            .with_details(details(&resource.group, &resource.kind, name, None))
+    }
+
     pub(crate) fn modified(resource: &Resource, name: &str) -> Self {
         Self::conflict(
             resource,

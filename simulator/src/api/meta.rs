@@ -9,7 +9,6 @@ use crate::json;
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-const LABEL_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
 const QUALIFIED: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
@@ -24,7 +23,6 @@ pub(crate) fn wrong_name(rule: NameRule, name: &str) -> Vec<String> {
     let (fits, most, why) = match rule {
         NameRule::Subdomain => (name.split('.').all(label), 253, SUBDOMAIN),
         NameRule::Label => (label(name), 63, LABEL),
-        NameRule::Label1035 => (label(name) && name.starts_with(|c: char| c.is_ascii_lowercase()), 63, LABEL_1035),
         NameRule::Segment => {
             (!name.contains(['/', '%']) && name != "." && name != "..", 253, "may not contain '/' or '%'")
         }
@@ -33,7 +31,9 @@ pub(crate) fn wrong_name(rule: NameRule, name: &str) -> Vec<String> {
     if name.len() > most {
         wrong.push(format!("must be no more than {most} characters"));
     }
-    if !fits {
+    if rule == NameRule::Label && name.contains('.') {
+        wrong.push("must not contain dots".to_owned());
+    } else if !fits {
         wrong.push(why.to_owned());
     }
     wrong
@@ -102,11 +102,7 @@ pub(crate) fn check(resource: &Resource, object: &Value, errors: &mut Vec<FieldE
         for key in ["apiVersion", "kind", "name", "uid"] {
             if json::text(owner, &[key]).is_none() {
                 let path = format!("metadata.ownerReferences[{index}].{key}");
-                let why = match key {
-                    "apiVersion" => "version must not be empty",
-                    _ => "must not be empty",
-                };
-                errors.push(FieldError::invalid(path, &Value::from(""), why));
+                errors.push(FieldError::required(path, "must not be empty"));
             }
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Everything but watches is answered within one lock on the state, so requests are strictly ordered.
 
+pub(crate) mod admission;
 pub(crate) mod built_in;
 pub(crate) mod call;
 pub(crate) mod definition;
@@ -48,10 +49,9 @@ impl Reply {
 
 /// The kind a place names.
 pub(crate) fn resource_at(state: &State, place: &Place) -> Result<Arc<Resource>, Failure> {
-    let known = state.resources().iter().any(|found| found.group == place.group && found.version == place.version);
     let Some(found) = state.resource(&place.group, &place.version, &place.plural) else {
         let built_in = state.resources().iter().any(|found| found.group == place.group && found.custom.is_none());
-        return Err(if known && built_in { Failure::no_such_resource() } else { Failure::no_such_path() });
+        return Err(if built_in { Failure::no_such_resource() } else { Failure::no_such_path() });
     };
     let wrong_scope = match (&place.namespace, &place.name) {
         (Some(_), _) => !found.namespaced,
@@ -85,7 +85,7 @@ pub(crate) fn answer(
             let body = scale::evict(state, call, resource, &target)?;
             return Ok(Reply { code: 201, body, warnings: Vec::new() });
         }
-        (Some(_), _) if resource.custom.is_some() => return Err(Failure::no_such_path()),
+        (Some(_), _) if resource.custom.is_some() => return Err(Failure::not_found(resource, name)),
         (Some(_), _) => return Err(Failure::no_such_resource()),
     }
     let outcome = match call.method.as_str() {
@@ -100,6 +100,8 @@ pub(crate) fn answer(
             let body = delete::one(state, call, resource, &target)?;
             return Ok(Reply::ok(render::served(resource, &body)));
         }
+        // The real server takes this for a creation, whatever the path names.
+        "POST" if resource.custom.is_some() && place.sub.is_none() => write::create(state, call, resource, place)?,
         method => return Err(not_allowed(resource, method)),
     };
     let body = form.one(state, resource, &outcome.object, true);
@@ -128,6 +130,10 @@ fn collection(
             let page = read::Page { version: state.version(), items, next: None, remaining: None };
             Ok(Reply::ok(form.many(state, resource, &page)))
         }
+        _ if resource.custom.is_some() && resource.namespaced && place.namespace.is_none() => {
+            Err(Failure::no_such_path())
+        }
+        "PUT" | "PATCH" if resource.custom.is_some() => Err(Failure::bad_request("name must be provided")),
         method => Err(not_allowed(resource, method)),
     }
 }

@@ -76,12 +76,14 @@ fn container(container: &mut Map<String, Value>) {
             put(get, "scheme", "HTTP");
         }
     }
-    // A limit without a request is the request too.
-    if let Some(resources) = container.get_mut("resources")
-        && let Some(limits) = json::object(resources, &["limits"]).cloned()
-    {
-        for (name, limit) in limits {
-            json::default(resources, &["requests", &name], limit);
+}
+
+/// In a pod, not yet in a template, a limit without a request is the request too.
+pub(crate) fn requests(pod: &mut Value) {
+    let spec = json::object_mut(pod, &["spec"]);
+    for container in spec.get_mut("containers").and_then(Value::as_array_mut).into_iter().flatten() {
+        for (name, limit) in json::object(container, &["resources", "limits"]).cloned().unwrap_or_default() {
+            json::default(container, &["resources", "requests", &name], limit);
         }
     }
 }

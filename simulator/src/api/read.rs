@@ -27,7 +27,7 @@ impl Selection {
         Ok(Self {
             namespace: place.namespace.clone(),
             labels: Labels::parse(text)?,
-            fields: Fields::parse(call.param("fieldSelector").unwrap_or_default(), resource, text)?,
+            fields: Fields::parse(call.param("fieldSelector").unwrap_or_default(), resource)?,
         })
     }
 

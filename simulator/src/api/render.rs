@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::admission::MEDIA_TYPES;
 use super::call::Call;
 use super::failure::Failure;
 use super::read::Page;
@@ -38,12 +39,7 @@ impl Form {
                 _ => Self::Whole,
             });
         }
-        let accepted: &[&str] = if resource.custom.is_some() {
-            &["application/json", "application/yaml", "application/cbor"]
-        } else {
-            &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "application/cbor"]
-        };
-        Err(Failure::not_acceptable(accepted))
+        Err(if resource.custom.is_some() { Failure::not_acceptable(MEDIA_TYPES) } else { unavailable(call) })
     }
 
     /// A table's column definitions go out once.
@@ -68,7 +64,10 @@ impl Form {
 
     /// A list in this form.
     pub(crate) fn many(&self, state: &mut State, resource: &Resource, page: &Page) -> Value {
-        let metadata = page.metadata();
+        let mut metadata = page.metadata();
+        if resource.custom.is_some() && matches!(self, Self::Whole) {
+            json::default(&mut metadata, &["continue"], "");
+        }
         match self {
             Self::Whole => json!({
                 "kind": resource.list_kind, "apiVersion": resource.api_version(), "metadata": metadata,
@@ -85,6 +84,18 @@ impl Form {
             }
         }
     }
+}
+
+/// The refusal of the router in front of the built-in kinds.
+fn unavailable(call: &Call) -> Failure {
+    let mut all: Vec<String> = MEDIA_TYPES.iter().map(|media| (*media).to_owned()).collect();
+    if matches!(call.verb(), "list" | "watch") {
+        all.extend(
+            ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"].map(str::to_owned),
+        );
+    }
+    let message = format!("406: Not Acceptable\n\nAvailable representations: {}", all.join(", "));
+    Failure::new(406, "NotAcceptable", message).with_details(json!({}))
 }
 
 /// The object in the version it was asked in.

@@ -35,8 +35,6 @@ pub(crate) enum NameRule {
     Subdomain,
     /// RFC 1123 label.
     Label,
-    /// RFC 1035 label.
-    Label1035,
     /// Any path segment.
     Segment,
 }
@@ -83,6 +81,11 @@ impl Resource {
         if self.group.is_empty() { self.plural.clone() } else { format!("{}.{}", self.plural, self.group) }
     }
 
+    /// `Kind.group`, or `Kind` in the core group.
+    pub(crate) fn qualified_kind(&self) -> String {
+        if self.group.is_empty() { self.kind.clone() } else { format!("{}.{}", self.kind, self.group) }
+    }
+
     /// `group/version`, or `v1`.
     pub(crate) fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
@@ -93,13 +96,22 @@ impl Resource {
         format!("{}/{}", self.group, self.plural)
     }
 
+    /// Where the real server's storage keeps objects of this kind; some messages quote it.
+    pub(crate) fn registry(&self) -> String {
+        if self.custom.is_some() {
+            format!("/registry/{}/{}", self.group, self.plural)
+        } else {
+            format!("/registry/{}", self.plural)
+        }
+    }
+
     pub(crate) fn is(&self, group: &str, plural: &str) -> bool {
         self.group == group && self.plural == plural
     }
 
     pub(crate) fn verbs(&self) -> &'static [&'static str] {
-        if self.is("authorization.k8s.io", "selfsubjectaccessreviews") {
-            &["create"]
+        if self.custom.is_some() {
+            &["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"]
         } else {
             &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
         }
@@ -107,13 +119,13 @@ impl Resource {
 }
 
 /// (group, version, kind, plural, short names, flags); flags: n namespaced, s status, g generation, c scale,
-/// u unconditional update, p create on update, d delete returns the object, l label names, L RFC 1035 label names,
+/// u unconditional update, p create on update, d delete returns the object, l label names,
 /// x any name, a category `all`.
 const BUILT_IN: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("", "v1", "Namespace", "namespaces", "ns", "sul"),
     ("", "v1", "Node", "nodes", "no", "su"),
     ("", "v1", "Pod", "pods", "po", "nsguda"),
-    ("", "v1", "Service", "services", "svc", "nsupdLa"),
+    ("", "v1", "Service", "services", "svc", "nsupdla"),
     ("", "v1", "Endpoints", "endpoints", "ep", "nup"),
     ("", "v1", "ConfigMap", "configmaps", "cm", "nu"),
     ("", "v1", "Secret", "secrets", "", "nu"),
@@ -162,7 +174,6 @@ pub(crate) fn built_in() -> Vec<Arc<Resource>> {
                 generation: has('g'),
                 names: match () {
                     () if has('l') => NameRule::Label,
-                    () if has('L') => NameRule::Label1035,
                     () if has('x') => NameRule::Segment,
                     () => NameRule::Subdomain,
                 },

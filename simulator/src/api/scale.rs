@@ -42,6 +42,43 @@ fn view(scale: &Scale, object: &Value) -> Value {
     json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status})
 }
 
+/// Errors in the counts the scale sub-resource reads.
+pub(crate) fn wrong_counts(scale: &Scale, object: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for path in [&scale.spec, &scale.status] {
+        let mut inner = object;
+        let mut wrong = None;
+        for key in json::dotted(path) {
+            if !inner.is_object() {
+                wrong = Some((inner, "map[string]interface{}"));
+                break;
+            }
+            match inner.get(key) {
+                Some(found) => inner = found,
+                None => return errors,
+            }
+        }
+        if wrong.is_none() && !inner.is_i64() {
+            wrong = Some((inner, "int64"));
+        }
+        if let Some((found, wanted)) = wrong {
+            let (shown, kind) = match found {
+                Value::String(text) => (text.clone(), "string"),
+                Value::Array(_) => (found.to_string(), "[]interface {}"),
+                Value::Object(_) => (found.to_string(), "map[string]interface {}"),
+                Value::Bool(_) => (found.to_string(), "bool"),
+                Value::Null => ("<nil>".to_owned(), "<nil>"),
+                Value::Number(_) => (found.to_string(), "float64"),
+            };
+            let why = format!("{path} accessor error: {shown} is of the type {kind}, expected {wanted}");
+            errors.push(FieldError::invalid(path.as_str(), &Value::from(0), &why));
+        } else if inner.as_i64().is_some_and(|count| count < 0) {
+            errors.push(FieldError::invalid(path.as_str(), inner, "should be a non-negative integer"));
+        }
+    }
+    errors
+}
+
 /// GET, PUT and PATCH of `…/scale`.
 pub(crate) fn handle(
     state: &mut State,
@@ -68,7 +105,7 @@ pub(crate) fn handle(
         _ => return Err(Failure::method_not_allowed()),
     };
     let replicas = json::int(&wanted, &["spec", "replicas"]).unwrap_or_default();
-    if replicas < 0 {
+    if replicas < 0 && resource.custom.is_none() {
         let why = "must be greater than or equal to 0";
         let error = FieldError::invalid("spec.replicas", &Value::from(replicas), why);
         return Err(Failure::invalid("autoscaling", "Scale", &target.1, &[error]));

@@ -42,6 +42,16 @@ pub(crate) struct Schema {
     any_of: Vec<Schema>,
     all_of: Vec<Schema>,
     not: Option<Box<Schema>>,
+    /// It or a part of it has CEL rules. They are not evaluated here.
+    ruled: bool,
+}
+
+fn ruled(raw: &Value) -> bool {
+    match raw {
+        Value::Object(map) => map.contains_key("x-kubernetes-validations") || map.values().any(ruled),
+        Value::Array(items) => items.iter().any(ruled),
+        _ => false,
+    }
 }
 
 fn schemas(raw: &Value, key: &str) -> Vec<Schema> {
@@ -90,6 +100,7 @@ impl Schema {
             any_of: schemas(raw, "anyOf"),
             all_of: schemas(raw, "allOf"),
             not: boxed("not"),
+            ruled: ruled(raw),
         }
     }
 
@@ -184,6 +195,11 @@ impl Schema {
         let mut errors = Vec::new();
         self.validate(value, "", &mut errors);
         self.check_lists(value, "", &mut errors);
+        let blocking = |error: &FieldError| !matches!(error.reason, "FieldValueInvalid" | "FieldValueDuplicate");
+        if self.ruled && errors.iter().any(blocking) {
+            let why = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+            errors.push(FieldError::invalid("<nil>", &Value::Null, why));
+        }
         errors
     }
 
@@ -201,14 +217,24 @@ impl Schema {
         if !self.right_type(value) {
             let kind = if self.int_or_string { "integer,string" } else { &self.kind };
             let found = type_name(value);
+            let fraction = self.kind == "integer" && found == "number";
+            let (kind, found) = match self.format.as_str() {
+                format @ ("int32" | "int64") if fraction => (format, "float64"),
+                _ => (kind, found),
+            };
             let place = if path.is_empty() { String::new() } else { format!("{path} in body ") };
             let why = format!("{place}must be of type {kind}: \"{found}\"");
             errors.push(FieldError::wrong_type(shown, &Value::from(found), &why));
+            if fraction {
+                let format =
+                    if self.format.is_empty() { "(default format)".to_owned() } else { format!("with format {kind}") };
+                let why = format!("Checked value must be of type integer {format} in {path}");
+                errors.push(FieldError::invalid("<nil>", &Value::from(""), &why));
+            }
+            self.validate_allowed(value, shown, errors);
             return;
         }
-        if !self.allowed.is_empty() && !self.allowed.contains(value) {
-            errors.push(FieldError::unsupported(shown, value, &self.allowed));
-        }
+        self.validate_allowed(value, shown, errors);
         match value {
             Value::Number(_) => self.validate_number(value, path, errors),
             Value::String(text) => self.validate_text(value, text, path, errors),
@@ -217,6 +243,12 @@ impl Schema {
             Value::Null | Value::Bool(_) => {}
         }
         self.validate_logic(value, path, errors);
+    }
+
+    fn validate_allowed(&self, value: &Value, shown: &str, errors: &mut Vec<FieldError>) {
+        if !self.allowed.is_empty() && !self.allowed.contains(value) {
+            errors.push(FieldError::unsupported(shown, value, &self.allowed));
+        }
     }
 
     fn right_type(&self, value: &Value) -> bool {

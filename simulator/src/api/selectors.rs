@@ -145,7 +145,7 @@ pub(crate) struct Fields(Vec<(String, bool, String)>);
 
 impl Fields {
     /// Parses `metadata.name=a,status.phase!=Running` and refuses fields the kind does not offer.
-    pub(crate) fn parse(text: &str, resource: &Resource, labels: &str) -> Result<Self, Failure> {
+    pub(crate) fn parse(text: &str, resource: &Resource) -> Result<Self, Failure> {
         let mut all = Vec::new();
         for part in text.split(',').filter(|part| !part.is_empty()) {
             let (key, equal, value) = if let Some((key, value)) = part.split_once("!=") {
@@ -157,13 +157,10 @@ impl Fields {
             };
             if !offered(resource, key) {
                 let why = format!("field label not supported: {key}");
-                let message = if resource.custom.is_some() {
+                let message = if resource.custom.is_some() || !special_fields(resource).is_empty() {
                     why
                 } else {
-                    format!(
-                        "Unable to find {:?} that match label selector {labels:?}, field selector {text:?}: {why}",
-                        format!("{}, Resource={}", resource.api_version(), resource.plural),
-                    )
+                    format!("{key:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
                 };
                 return Err(Failure::bad_request(message));
             }
@@ -191,7 +188,12 @@ fn offered(resource: &Resource, key: &str) -> bool {
     if key == "metadata.name" || (key == "metadata.namespace" && (resource.namespaced || resource.custom.is_none())) {
         return true;
     }
-    let more: &[&str] = match (resource.group.as_str(), resource.plural.as_str()) {
+    special_fields(resource).contains(&key)
+}
+
+/// What a kind offers besides name and namespace.
+fn special_fields(resource: &Resource) -> &'static [&'static str] {
+    match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "pods") => &[
             "spec.nodeName",
             "spec.restartPolicy",
@@ -222,6 +224,5 @@ fn offered(resource: &Resource, key: &str) -> bool {
         ("apps", "replicasets") => &["status.replicas"],
         ("batch", "jobs") => &["status.successful"],
         _ => &[],
-    };
-    more.contains(&key)
+    }
 }

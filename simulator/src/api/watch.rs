@@ -166,7 +166,7 @@ impl Watch {
 fn bookmark(resource: &Resource, version: u64) -> Value {
     json!({
         "kind": resource.kind, "apiVersion": resource.api_version(),
-        "metadata": {"resourceVersion": version.to_string(), "creationTimestamp": null},
+        "metadata": {"resourceVersion": version.to_string()},
     })
 }
 

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::admission::{admit, decode, fill};
 use super::built_in;
 use super::call::{Call, Place};
 use super::failure::{Failure, FieldError};
 use super::patch::{self, Format, Shape};
 use super::resource::Resource;
 use super::storage::{Key, Object, State, key};
-use super::{definition, delete, meta};
+use super::{definition, delete, meta, scale};
 use crate::json;
 
 /// A successful write.
@@ -21,121 +22,6 @@ pub(crate) struct Outcome {
     pub(crate) code: u16,
     pub(crate) object: Object,
     pub(crate) warnings: Vec<String>,
-}
-
-/// What to do with fields the kind does not have.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Unknown {
-    Ignore,
-    Warn,
-    Refuse,
-}
-
-fn unknown_policy(call: &Call) -> Result<Unknown, Failure> {
-    match call.param("fieldValidation") {
-        None | Some("Warn") => Ok(Unknown::Warn),
-        Some("Ignore") => Ok(Unknown::Ignore),
-        Some("Strict") => Ok(Unknown::Refuse),
-        Some(other) => {
-            let (group, kind) = match call.method.as_str() {
-                "POST" => ("meta.k8s.io", "CreateOptions"),
-                "PUT" => ("meta.k8s.io", "UpdateOptions"),
-                _ => ("meta.k8s.io", "PatchOptions"),
-            };
-            let known = ["", "Ignore", "Strict", "Warn"].map(Value::from);
-            let error = FieldError::unsupported("fieldValidation", &Value::from(other), &known);
-            Err(Failure::invalid(group, kind, "", &[error]))
-        }
-    }
-}
-
-/// Reads, prunes and defaults an object a client sent.
-fn admit(call: &Call, resource: &Resource, mut object: Value, warnings: &mut Vec<String>) -> Result<Value, Failure> {
-    let mut unknown = Vec::new();
-    meta::tidy(resource, &mut object, &mut unknown)?;
-    match &resource.custom {
-        Some(custom) => custom.schema.prune_object(&mut object, &mut unknown),
-        None => built_in::prune(resource, &mut object, &mut unknown)?,
-    }
-    match unknown_policy(call)? {
-        Unknown::Ignore => {}
-        Unknown::Warn => warnings.extend(unknown.iter().map(|path| format!("unknown field {path:?}"))),
-        Unknown::Refuse if unknown.is_empty() => {}
-        Unknown::Refuse => {
-            let all: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
-            let text = format!("strict decoding error: {}", all.join(", "));
-            let message = if call.method == http::Method::PATCH {
-                text
-            } else {
-                format!(
-                    "{} in version {:?} cannot be handled as a {}: {text}",
-                    resource.kind, resource.version, resource.kind
-                )
-            };
-            return Err(Failure::bad_request(message));
-        }
-    }
-    fill(resource, &mut object);
-    Ok(object)
-}
-
-fn fill(resource: &Resource, object: &mut Value) {
-    match &resource.custom {
-        Some(custom) => custom.schema.fill(object),
-        None => built_in::fill(resource, object),
-    }
-}
-
-/// The body as an object of this kind.
-fn decode(call: &Call, resource: &Resource) -> Result<Value, Failure> {
-    let accepted = ["application/json", "application/json", "application/yaml", "application/cbor"];
-    let media = call.media_type();
-    if !matches!(media, "" | "application/json" | "application/yaml" | "*/*") {
-        let mut accepted = accepted.to_vec();
-        if resource.custom.is_none() {
-            accepted =
-                vec!["application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "application/cbor"];
-        } else {
-            accepted.remove(0);
-        }
-        return Err(Failure::unsupported_media_type(&accepted));
-    }
-    let mut object = call.json().map_err(|error| {
-        let message = if resource.custom.is_some() {
-            format!("error decoding object: {error}")
-        } else {
-            format!("the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {error}", resource.kind)
-        };
-        Failure::bad_request(message)
-    })?;
-    let (version, kind) = (json::text(&object, &["apiVersion"]), json::text(&object, &["kind"]));
-    if resource.custom.is_some() {
-        let body = || String::from_utf8_lossy(&call.body).into_owned();
-        if kind.is_none() {
-            return Err(Failure::bad_request(format!("Object 'Kind' is missing in '{}'", body())));
-        }
-        if version.is_none() {
-            return Err(Failure::bad_request(format!("Object 'apiVersion' is missing in '{}'", body())));
-        }
-    }
-    let (version, kind) = (
-        version.map_or_else(|| resource.api_version(), str::to_owned),
-        kind.map_or_else(|| resource.kind.clone(), str::to_owned),
-    );
-    if version != resource.api_version() {
-        return Err(Failure::bad_request(format!(
-            "the API version in the data ({version}) does not match the expected API version ({})",
-            resource.api_version()
-        )));
-    }
-    if kind != resource.kind {
-        return Err(Failure::bad_request(format!(
-            "{kind} in version {:?} cannot be handled as a {}: no kind {kind:?} is registered for version {version:?}",
-            resource.version, resource.kind
-        )));
-    }
-    meta::identity(resource, &mut object);
-    Ok(object)
 }
 
 /// The namespace of the body must be that of the path.
@@ -153,7 +39,10 @@ fn validate(resource: &Resource, object: &Value, old: Option<&Value>) -> Vec<Fie
     let mut errors = Vec::new();
     meta::check(resource, object, &mut errors);
     match &resource.custom {
-        Some(custom) => errors.extend(custom.schema.check(object)),
+        Some(custom) => {
+            errors.extend(custom.schema.check(object));
+            errors.extend(resource.scale.iter().flat_map(|scale| scale::wrong_counts(scale, object)));
+        }
         None => built_in::check(resource, object, old, &mut errors),
     }
     if let Some(old) = old
@@ -271,7 +160,7 @@ pub(crate) fn update(
     if json::name(&object) != target.1 {
         let found = json::name(&object);
         return Err(Failure::bad_request(if found.is_empty() {
-            "name must be provided".to_owned()
+            format!("the name of the object ({} based on URL) was undeterminable: name must be provided", target.1)
         } else {
             format!("the name of the object ({found}) does not match the name on the URL ({})", target.1)
         }));
@@ -288,7 +177,7 @@ pub(crate) fn update(
         let why = "must be specified for an update";
         let mut error = FieldError::invalid("metadata.resourceVersion", &Value::Null, why);
         error.body = format!("Invalid value: 0: {why}");
-        return Err(Failure::invalid(&resource.group, &resource.kind, &target.1, &[error]));
+        return Err(Failure::invalid(&resource.group, &resource.plural, &target.1, &[error]));
     }
     let object = replace(state, resource, &old, object, place.sub.as_deref(), call.dry_run())?;
     Ok(Outcome { code: 200, object, warnings })
@@ -309,7 +198,12 @@ pub(crate) fn replace(
         json::text(old, &["metadata", "resourceVersion"]).unwrap_or_default(),
     );
     if let Some(uid) = json::text(&new, &["metadata", "uid"]).filter(|uid| *uid != json::uid(old)) {
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", json::uid(old));
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: {}/{}/{name}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            resource.registry(),
+            json::namespace(old),
+            json::uid(old)
+        );
         return Err(Failure::conflict(resource, &name, &why));
     }
     if wanted.is_some_and(|wanted| wanted != found) {
@@ -435,12 +329,35 @@ pub(crate) fn patch(
     if !new.is_object() {
         return Err(Failure::unprocessable_patch());
     }
-    let new = admit(call, resource, new, &mut warnings)?;
+    let name = json::name(&new);
+    if name != target.1 {
+        return Err(Failure::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            target.1
+        )));
+    }
+    if let Some(uid) = json::at(&new, &["metadata", "uid"]).filter(|uid| uid.as_str() != Some(json::uid(&old))) {
+        // The real server checks it twice.
+        let error = FieldError::invalid("metadata.uid", uid, "field is immutable");
+        return Err(Failure::invalid(&resource.group, &resource.kind, &target.1, &[error.clone(), error]));
+    }
+    let patched = new.to_string();
+    let new = admit(call, resource, new, &mut warnings).map_err(|failure| in_patch(failure, format, patched))?;
     let object = replace(state, resource, &old, new, place.sub.as_deref(), call.dry_run())?;
     if format == Format::Apply && !call.dry_run() {
         remember(state, call, place, &object, body);
     }
     Ok(Outcome { code: 200, object, warnings })
+}
+
+/// What cannot be decoded after a patch is the patch's fault; the real server quotes the whole patched object.
+fn in_patch(failure: Failure, format: Format, patched: String) -> Failure {
+    if failure.code != 400 || format == Format::Apply {
+        return failure;
+    }
+    let why = failure.message.split_once(" cannot be handled as a ").and_then(|(_, rest)| rest.split_once(": "));
+    let why = why.map_or(failure.message.as_str(), |(_, why)| why);
+    Failure::invalid("", "", "", &[FieldError::invalid("patch", &Value::from(patched), why)])
 }
 
 fn check_applied(resource: &Resource, body: &Value, target: &Key) -> Result<(), Failure> {
