@@ -78,10 +78,10 @@ impl Holder {
     }
 }
 
-/// The API server answers a JSON patch that does not apply, a failed test included, with 422 and without a cause that
-/// names a field; an object that is not valid afterwards with such causes.
+/// The API server answers a JSON patch that does not apply, a failed test included, with 422 and without details; an
+/// object that is not valid afterwards with the name of the object and the fields.
 fn is_failed_test(status: &kube::core::Status) -> bool {
-    let fields =
-        status.details.as_ref().is_some_and(|details| details.causes.iter().any(|cause| !cause.field.is_empty()));
-    status.code == 409 || (status.code == 422 && !fields)
+    let detailed =
+        status.details.as_ref().is_some_and(|details| !details.name.is_empty() || !details.causes.is_empty());
+    status.code == 409 || (status.code == 422 && !detailed)
 }

@@ -4,7 +4,7 @@
 #![allow(dead_code)]
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crds::jiff::Timestamp;
 use crds::kube::core::DynamicObject;
@@ -77,7 +77,10 @@ impl Desk {
 
     /// A cluster that holds these objects.
     pub fn with(objects: Vec<Value>) -> Self {
-        let cluster = Cluster::new(Config::default());
+        // Making the definitions takes longer than most tests.
+        static DEFINITIONS: OnceLock<Vec<Value>> = OnceLock::new();
+        let definitions = DEFINITIONS.get_or_init(simulator::own_definitions).clone();
+        let cluster = Cluster::new(Config { definitions, ..Config::default() });
         let namespace = objects[0]["metadata"]["namespace"].as_str().unwrap().to_owned();
         for object in objects {
             cluster.store().seed(object).unwrap();
