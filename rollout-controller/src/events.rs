@@ -71,14 +71,15 @@ impl Recorder {
             r#type: kind,
             reason: note.reason.clone(),
         });
-        tracing::info!(
-            namespace = note.about.namespace.as_deref().unwrap_or_default(),
-            name = note.about.name.as_deref().unwrap_or_default(),
-            kind = note.about.kind.as_deref().unwrap_or_default(),
-            reason = %note.reason,
-            warning = note.warning,
-            "{}", note.message
-        );
+        let about = &note.about;
+        let name =
+            format!("{}/{}", about.namespace.as_deref().unwrap_or_default(), about.name.as_deref().unwrap_or_default());
+        let (kind, reason, message) = (about.kind.as_deref().unwrap_or_default(), &note.reason, &note.message);
+        if note.warning {
+            tracing::warn!(kind, name, %reason, "{message}");
+        } else {
+            tracing::info!(kind, name, %reason, "{message}");
+        }
         if self.notes.try_send((note, self.clock.now())).is_err() {
             self.metrics.events_dropped.inc();
         }

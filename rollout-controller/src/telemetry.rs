@@ -7,6 +7,7 @@
 //! Invariant: a collector that does not answer delays nothing; spans that do not fit the queue are dropped.
 
 use std::cell::Cell;
+use std::io::IsTerminal;
 use std::time::{Duration, SystemTime};
 
 use crds::jiff::Timestamp;
@@ -46,7 +47,10 @@ const SERVICE: &str = "rollout-controller";
 pub fn start_log(level: &str, format: LogFormat) -> anyhow::Result<()> {
     // The client logs each failed try as an error; we log what matters of it ourselves.
     let filter = EnvFilter::try_new(format!("{level},kube_client=off,tower=warn,hyper=warn,h2=warn"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),

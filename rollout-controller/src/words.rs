@@ -14,15 +14,8 @@ pub const INVALID_SPEC: &str = "InvalidSpec";
 pub const REPLICA_FAILURE: &str = "ReplicaFailure";
 /// Reason: the API server refused a write.
 pub const WRITE_REFUSED: &str = "WriteRefused";
-/// Reason: the settle loop found no rest.
-pub const RECONCILIATION_ERROR: &str = "ReconciliationError";
 /// Reason: an object does not fit the types of the API.
 pub const MALFORMED: &str = "InvalidSpec";
-/// Reason: an analysis waits for a provider that does not answer.
-pub const ANALYSIS_ON_HOLD: &str = "AnalysisRunOnHold";
-/// Reason: the provider answers again.
-pub const ANALYSIS_RESUMED: &str = "AnalysisRunResumed";
-
 /// Reasons of Normal events that end something: people wait for them, so they are never held back.
 pub const FINAL_REASONS: &[&str] = &[
     "RolloutCompleted",

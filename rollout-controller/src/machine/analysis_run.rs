@@ -52,7 +52,7 @@ impl Machines {
             message: event.message.clone(),
         });
         self.tell_all(notes.collect());
-        self.tell_hold(name, run, &decision);
+        self.count_hold(name, decision.hold.is_some());
         let trace = trace_of(run);
         for request in decision.measure {
             self.pool.start(&id, request, trace);
@@ -127,46 +127,22 @@ impl Machines {
         }
     }
 
-    /// Event and metric when a run begins to wait for a provider, and when it goes on.
-    fn tell_hold(&self, name: &Name, run: &AnalysisRun, decision: &RunDecision) {
-        let note = |warning, reason: &str, message| Note {
-            about: about::<AnalysisRun>(&run.metadata),
-            warning,
-            reason: reason.to_owned(),
-            message,
-        };
+    /// How many runs wait for a provider; the events about it are those of the decision.
+    fn count_hold(&self, name: &Name, holds: bool) {
         let mut memory = self.memory();
-        let before = memory.holding.contains_key(name);
-        match &decision.hold {
-            Some(hold) => {
-                memory.holding.insert(name.clone(), hold.metrics.clone());
-                self.metrics.analysis_holds.set(i64::try_from(memory.holding.len()).unwrap_or(i64::MAX));
-                drop(memory);
-                let told = decision.events.iter().any(|event| event.message == hold.message);
-                if !before && !told {
-                    self.recorder.tell(note(true, words::ANALYSIS_ON_HOLD, hold.message.clone()));
-                }
-            }
-            None if before => {
-                let metrics = memory.holding.remove(name).unwrap_or_default();
-                self.metrics.analysis_holds.set(i64::try_from(memory.holding.len()).unwrap_or(i64::MAX));
-                drop(memory);
-                let message = format!("metric provider answers again: {}", metrics.join(", "));
-                if decision.events.is_empty() {
-                    self.recorder.tell(note(false, words::ANALYSIS_RESUMED, message));
-                }
-            }
-            None => {}
+        if holds {
+            memory.holding.insert(name.clone());
+        } else {
+            memory.holding.remove(name);
         }
+        self.metrics.analysis_holds.set(i64::try_from(memory.holding.len()).unwrap_or(i64::MAX));
     }
 
     fn forget_run(&self, key: &Key, name: &Name) {
         self.pool.forget(name);
         self.metrics.forget(&name.namespace, &name.name);
-        let mut memory = self.memory();
-        memory.told.remove(key);
-        memory.holding.remove(name);
-        self.metrics.analysis_holds.set(i64::try_from(memory.holding.len()).unwrap_or(i64::MAX));
+        self.memory().told.remove(key);
+        self.count_hold(name, false);
     }
 }
 

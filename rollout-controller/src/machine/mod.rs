@@ -9,7 +9,7 @@ mod analysis_run;
 mod malformed;
 mod rollout;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ struct Memory {
     /// What was told about a malformed object, or about a refused write.
     told: HashMap<Key, String>,
     /// Runs on hold.
-    holding: HashMap<Name, Vec<String>>,
+    holding: HashSet<Name>,
     /// The present step and when it began.
     steps: HashMap<Name, (i32, Timestamp)>,
 }

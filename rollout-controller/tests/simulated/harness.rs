@@ -58,11 +58,11 @@ impl Running {
 
 /// Waits, in virtual time, until the condition holds; at most ten minutes.
 pub async fn until(what: &str, condition: impl Fn() -> bool) {
-    for _ in 0..60_000 {
+    for _ in 0..12_000 {
         if condition() {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("never: {what}");
 }
