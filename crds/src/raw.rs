@@ -151,8 +151,10 @@ impl PodTemplate {
     }
 
     fn set_text(&mut self, field: &str, key: &str, value: &str) {
-        let metadata = object_at(object(&mut self.0), "metadata");
-        object_at(metadata, field).insert(key.to_owned(), Value::String(value.to_owned()));
+        let map = object(&mut self.0).and_then(|template| member(template, "metadata"));
+        if let Some(map) = map.and_then(|metadata| member(metadata, field)) {
+            map.insert(key.to_owned(), Value::String(value.to_owned()));
+        }
     }
 
     fn remove_text(&mut self, field: &str, key: &str) {
@@ -182,17 +184,51 @@ impl JobSpec {
     }
 }
 
-/// The value as an object; anything else is replaced by an empty one.
-fn object(value: &mut Value) -> &mut Map<String, Value> {
+/// The value as an object; anything else is first replaced by an empty one.
+fn object(value: &mut Value) -> Option<&mut Map<String, Value>> {
     if !value.is_object() {
         *value = Value::Object(Map::new());
     }
-    match value {
-        Value::Object(map) => map,
-        _ => unreachable!("made an object above"),
-    }
+    value.as_object_mut()
 }
 
-fn object_at<'a>(map: &'a mut Map<String, Value>, field: &str) -> &'a mut Map<String, Value> {
+fn member<'a>(map: &'a mut Map<String, Value>, field: &str) -> Option<&'a mut Map<String, Value>> {
     object(map.entry(field).or_insert(Value::Null))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_template_keeps_what_it_does_not_know() {
+        let template = json!({
+            "metadata": { "creationTimestamp": null, "labels": { "app": "web" } },
+            "spec": { "containers": [{ "name": "web", "image": "web:2", "newer": 1.5 }, { "name": "no-image" }] },
+        });
+        let mut read: PodTemplate = serde_json::from_value(template.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), template);
+        assert_eq!(read.images(), [("web", "web:2")]);
+        assert!(read.init_containers().is_empty());
+        assert_eq!(read.typed().unwrap().spec.unwrap().containers.len(), 2);
+
+        read.set_label("hash", "abc");
+        read.set_annotation("role", "canary");
+        assert_eq!(read.labels().into_iter().collect::<Vec<_>>().len(), 2);
+        assert_eq!(read.annotations(), BTreeMap::from([("role".to_owned(), "canary".to_owned())]));
+        read.remove_label("hash");
+        read.remove_annotation("role");
+        assert_eq!(read.0["metadata"]["labels"], template["metadata"]["labels"]);
+        assert_eq!(read.0["spec"], template["spec"]);
+    }
+
+    #[test]
+    fn only_objects_are_read_and_wrong_types_are_told() {
+        assert!(serde_json::from_value::<PodTemplate>(json!("text")).is_err());
+        assert!(serde_json::from_value::<RawObject>(json!([])).is_err());
+        assert!(PodTemplate(json!({ "spec": { "containers": "none" } })).typed().is_err());
+        assert!(JobSpec(json!({ "template": {}, "backoffLimit": 1 })).typed().is_ok());
+    }
 }

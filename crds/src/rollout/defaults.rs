@@ -332,3 +332,53 @@ fn default_fence() -> IntOrString {
 fn seconds(seconds: i32) -> Duration {
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn spec(strategy: &serde_json::Value) -> RolloutSpec {
+        serde_json::from_value(json!({ "strategy": strategy })).unwrap()
+    }
+
+    #[test]
+    fn what_is_absent_has_the_documented_meaning() {
+        let empty = RolloutSpec::default();
+        assert_eq!(empty.replicas_or_default(), 1);
+        assert_eq!(empty.revision_history_limit_or_default(), 10);
+        assert_eq!(empty.progress_deadline_seconds_or_default(), 600);
+        assert_eq!(empty.successful_run_history_limit_or_default(), 5);
+        assert_eq!(empty.strategy_kind(), StrategyKind::Neither);
+        assert_eq!(CanaryStrategy::default().max_surge_or_default(), IntOrString::String("25%".to_owned()));
+        assert!(BlueGreenStrategy::default().is_auto_promotion_enabled());
+        assert_eq!(RolloutPause::default().wait(), Ok(None));
+        assert_eq!(NginxTrafficRouting::default().annotation_prefix_or_default(), "nginx.ingress.kubernetes.io");
+    }
+
+    #[test]
+    fn delays_depend_on_strategy_and_traffic_routing() {
+        let half_minute = Duration::from_secs(30);
+        for (strategy, after_promotion, after_abort) in [
+            (json!({ "canary": {} }), Duration::ZERO, Some(Duration::ZERO)),
+            (json!({ "canary": { "abortScaleDownDelaySeconds": 5 } }), Duration::ZERO, Some(Duration::ZERO)),
+            (json!({ "canary": { "trafficRouting": {} } }), half_minute, Some(half_minute)),
+            (json!({ "canary": { "trafficRouting": {}, "abortScaleDownDelaySeconds": 0 } }), half_minute, None),
+            (json!({ "blueGreen": { "activeService": "web" } }), half_minute, Some(half_minute)),
+            (
+                json!({ "blueGreen": { "activeService": "web", "scaleDownDelaySeconds": 0 } }),
+                Duration::ZERO,
+                Some(half_minute),
+            ),
+        ] {
+            let spec = spec(&strategy);
+            assert_eq!(spec.scale_down_delay(), after_promotion, "{strategy}");
+            assert_eq!(spec.abort_scale_down_delay(), after_abort, "{strategy}");
+        }
+        assert_eq!(
+            spec(&json!({ "canary": {}, "blueGreen": { "activeService": "a" } })).strategy_kind(),
+            StrategyKind::Both
+        );
+    }
+}
