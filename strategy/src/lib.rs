@@ -1,1 +1,146 @@
-//! Being built.
+//! The step machines: what a rollout does next, as a pure function of what was seen and the time.
+//!
+//! Invariants
+//! - The same input gives the same [`Decision`]: no I/O, no clock, no randomness, no logging.
+//! - Applying a Decision and observing again yields a Decision without actions and with the same status.
+//! - A Decision is safe to lose, to repeat and to apply half of; the status is a summary, never the only memory of a thing done.
+//! - Traffic moves only to available pods, capacity goes only after traffic has left it, and on abort traffic comes first.
+#![forbid(unsafe_code)]
+
+pub mod canary;
+pub mod conditions;
+pub mod message;
+pub mod references;
+pub mod replicas;
+pub mod revision;
+pub mod validate;
+pub mod words;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crds::jiff::Timestamp;
+use crds::k8s_openapi::api::core::v1::Service;
+use crds::{AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate, ReplicaSet, Rollout, RolloutStatus};
+use serde_json::Value;
+
+/// Everything a decision about one Rollout may look at: one consistent picture.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// The Rollout itself.
+    pub rollout: Rollout,
+    /// ReplicaSets of its namespace that it controls, or that match its selector and have no controller.
+    pub replica_sets: Vec<ReplicaSet>,
+    /// The Services named by [`references`] that exist, by name.
+    pub services: BTreeMap<String, Service>,
+    /// The router's objects named by [`references`] that exist.
+    pub routes: traffic::Objects,
+    /// AnalysisRuns of its namespace that it controls.
+    pub analysis_runs: Vec<AnalysisRun>,
+    /// The AnalysisTemplates of its namespace that it names, directly or through other templates.
+    pub analysis_templates: BTreeMap<String, AnalysisTemplate>,
+    /// The ClusterAnalysisTemplates that it names, directly or through other templates.
+    pub cluster_analysis_templates: BTreeMap<String, ClusterAnalysisTemplate>,
+}
+
+/// What should happen now. See the crate's invariants.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decision {
+    /// What is true now; written only when it differs from what is stored.
+    pub status: RolloutStatus,
+    /// Ordered: an action may rely on those before it. After these were applied the machine is asked again.
+    pub actions: Vec<Action>,
+    /// What a person should be told, once.
+    pub events: Vec<Event>,
+    /// The next moment at which time alone changes the answer, from now.
+    pub requeue_after: Option<Duration>,
+}
+
+/// An existing object that a write is meant for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Name, in the Rollout's namespace.
+    pub name: String,
+    /// Precondition: an object of the same name that was made later is another one.
+    pub uid: String,
+    /// Precondition where what is written depends on the rest of the object; `None` for idempotent writes.
+    pub resource_version: Option<String>,
+}
+
+/// One write. All patches are JSON merge patches (RFC 7386).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Metadata or spec of the Rollout itself (revision annotation, default replicas).
+    PatchRollout {
+        /// Merge patch of the main resource.
+        patch: Value,
+    },
+    /// A new revision; an object of that name that already exists means: look again.
+    CreateReplicaSet {
+        /// The whole object, with owner reference.
+        replica_set: Box<ReplicaSet>,
+    },
+    /// Replicas, annotations or adoption of a ReplicaSet.
+    PatchReplicaSet {
+        /// Which.
+        target: Target,
+        /// Merge patch.
+        patch: Value,
+    },
+    /// A revision beyond the history limit.
+    DeleteReplicaSet {
+        /// Which.
+        target: Target,
+    },
+    /// Selector and managed-by annotation of a Service.
+    PatchService {
+        /// Which.
+        target: Target,
+        /// Merge patch.
+        patch: Value,
+    },
+    /// A router's object.
+    Route(traffic::Write),
+    /// A new AnalysisRun with a deterministic name.
+    CreateAnalysisRun {
+        /// The whole object, with owner reference.
+        run: Box<AnalysisRun>,
+    },
+    /// `spec.terminate` of a run that is no longer needed.
+    PatchAnalysisRun {
+        /// Which.
+        target: Target,
+        /// Merge patch.
+        patch: Value,
+    },
+    /// A run beyond the history limit.
+    DeleteAnalysisRun {
+        /// Which.
+        target: Target,
+    },
+}
+
+/// Severity of an [`Event`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventType {
+    /// Something went as it should.
+    Normal,
+    /// A person may have to look.
+    Warning,
+}
+
+/// What a person is told about a Rollout. Reasons are those of [`words::reason`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Severity.
+    pub event_type: EventType,
+    /// CamelCase reason.
+    pub reason: &'static str,
+    /// One sentence.
+    pub message: String,
+}
+
+/// The whole meaning of the product for a Rollout, testable without a cluster.
+pub fn decide(seen: &Observation, now: Timestamp) -> Decision {
+    canary::decide(seen, now)
+}

@@ -1,0 +1,143 @@
+//! Services and traffic: who gets which requests.
+//!
+//! Invariants: a share goes only to a version with available pods; a Service moves to a version only when that has pods; a share that
+//! shrinks is written before the Service behind it moves, one that grows after.
+
+use crds::k8s_openapi::api::core::v1::Service;
+use crds::words::MANAGED_BY_ANNOTATION;
+use serde_json::json;
+use traffic::{Router, Routing, Weight};
+
+use super::position::Wanted;
+use super::{Draft, HASH, Release, pods};
+use crate::words::{condition, reason};
+use crate::{Action, Observation, Target, conditions};
+
+/// The largest share that any router sends to the canary.
+pub(super) fn in_force(routers: &[Box<dyn Router>], seen: &Observation) -> Option<Weight> {
+    routers.iter().filter_map(|router| router.in_force(&seen.routes).ok().flatten()).max()
+}
+
+/// The share the traffic may have: none for a version without pods, and no change towards a stable version without any.
+pub(super) fn share(release: &Release<'_>, draft: &Draft, wanted: Wanted) -> i32 {
+    let in_force = release.in_force.map_or(0, |weight| i32::try_from(weight.0).unwrap_or(0));
+    if release.promoted(&draft.status) || release.initial(&draft.status) {
+        return 0;
+    }
+    let stable_is_down = pods(release.revisions.stable).available == 0;
+    if stable_is_down && in_force > 0 && pods(release.revisions.new).available > 0 {
+        return in_force.max(wanted.traffic);
+    }
+    if pods(release.revisions.new).available == 0 { 0 } else { wanted.traffic }
+}
+
+pub(super) fn route(release: &Release<'_>, draft: &mut Draft, wanted: Wanted) {
+    if !release.routed() {
+        services(release, draft);
+        return;
+    }
+    let weight = share(release, draft, wanted);
+    let in_force = release.in_force.map_or(0, |weight| i32::try_from(weight.0).unwrap_or(0));
+    // A promotion moves everything with the stable Service first; only then may the canary's share go to it.
+    let promoted = release.promoted(&draft.status);
+    let shrinks = weight < in_force && !promoted;
+    if shrinks {
+        weights(release, draft, weight);
+    }
+    services(release, draft);
+    if !shrinks {
+        weights(release, draft, weight);
+    }
+}
+
+fn weights(release: &Release<'_>, draft: &mut Draft, weight: i32) {
+    let number = |weight: i32| Weight(u32::try_from(weight).unwrap_or(0));
+    let desired = Routing {
+        canary: number(weight),
+        max: number(release.max),
+        canary_service: release.canary.canary_service.clone().unwrap_or_default(),
+        stable_service: release.canary.stable_service.clone().unwrap_or_default(),
+    };
+    let mut trouble = None;
+    for router in &release.routers {
+        match router.plan(&desired, &release.seen.routes) {
+            Ok(writes) => draft.actions.extend(writes.into_iter().map(Action::Route)),
+            Err(error) => trouble = Some(format!("{}: {error}", router.name())),
+        }
+    }
+    match trouble {
+        Some(message) => {
+            let known =
+                conditions::find(&draft.status, condition::TRAFFIC_ROUTING).is_some_and(|old| old.message == message);
+            conditions::set(
+                &mut draft.status,
+                condition::TRAFFIC_ROUTING,
+                "True",
+                condition::TRAFFIC_ROUTING,
+                &message,
+                release.now,
+            );
+            if !known {
+                draft.warning(reason::TRAFFIC_ROUTING, message);
+            }
+        }
+        None => conditions::remove(&mut draft.status, condition::TRAFFIC_ROUTING),
+    }
+}
+
+fn services(release: &Release<'_>, draft: &mut Draft) {
+    let hash = release.hash.0.as_str();
+    let promoted = release.promoted(&draft.status);
+    let stable =
+        if promoted { Some(hash.to_owned()) } else { draft.status.stable_rs.clone().filter(|hash| !hash.is_empty()) };
+    if let (Some(name), Some(stable)) = (&release.canary.stable_service, &stable) {
+        point(release, draft, name, stable, false);
+    }
+    if let Some(name) = &release.canary.canary_service {
+        match (&stable, draft.aborted()) {
+            (Some(stable), true) => point(release, draft, name, stable, true),
+            _ => point(release, draft, name, hash, false),
+        }
+    }
+}
+
+/// Points a Service at a version, once that has pods.
+fn point(release: &Release<'_>, draft: &mut Draft, name: &str, hash: &str, at_once: bool) {
+    let Some(service) = release.seen.services.get(name) else { return };
+    let selected = selected(service);
+    if selected == Some(hash) && managed_by(service).is_some() {
+        return;
+    }
+    let set = release.revisions.all.iter().find(|set| crate::revision::hash_of(set) == Some(hash)).copied();
+    let found = pods(set);
+    // A Service that nobody managed yet still selects every pod: it moves only to a version that can carry everything it was asked for.
+    let ready =
+        if selected.is_some() { found.available > 0 } else { found.available > 0 && found.available >= found.wanted };
+    if !ready && !at_once && selected != Some(hash) {
+        return;
+    }
+    let own = release.rollout.metadata.name.clone().unwrap_or_default();
+    let target =
+        Target { name: name.to_owned(), uid: service.metadata.uid.clone().unwrap_or_default(), resource_version: None };
+    let mut patch = json!({});
+    if managed_by(service) != Some(own.as_str()) {
+        patch = json!({ "metadata": { "annotations": { MANAGED_BY_ANNOTATION: own } } });
+    }
+    if selected != Some(hash) {
+        crds::json_patch::merge(&mut patch, &json!({ "spec": { "selector": { HASH: hash } } }));
+        let before = selected.unwrap_or_default();
+        draft.normal(
+            reason::SWITCH_SERVICE,
+            format!("Switched selector for service '{name}' from '{before}' to '{hash}'"),
+        );
+    }
+    draft.actions.push(Action::PatchService { target, patch });
+}
+
+fn selected(service: &Service) -> Option<&str> {
+    service.spec.as_ref()?.selector.as_ref()?.get(HASH).map(String::as_str)
+}
+
+fn managed_by(service: &Service) -> Option<&str> {
+    service.metadata.annotations.as_ref()?.get(MANAGED_BY_ANNOTATION).map(String::as_str)
+}

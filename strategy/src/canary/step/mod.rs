@@ -1,0 +1,47 @@
+//! Canary steps: one file each. A step says whether its end is an observed fact; what it wants meanwhile follows from the position.
+
+mod analysis;
+mod pause;
+mod set_weight;
+
+use crds::CanaryStep;
+
+use super::{Draft, Release};
+
+/// Whether a step is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Its end is an observed fact.
+    Done,
+    /// Something is still to come.
+    Waits,
+}
+
+/// Asks a step whether it is over; a step may note its beginning in the draft.
+pub(crate) fn progress(release: &Release<'_>, draft: &mut Draft, step: &CanaryStep) -> Outcome {
+    if let Some(weight) = step.set_weight {
+        set_weight::progress(release, weight)
+    } else if let Some(pause) = &step.pause {
+        pause::progress(release, draft, pause)
+    } else if step.analysis.is_some() {
+        analysis::progress(draft)
+    } else {
+        // Validation refuses every other kind, so the release never comes here with one.
+        Outcome::Waits
+    }
+}
+
+/// A step in the words of events.
+pub fn describe(step: &CanaryStep) -> String {
+    if let Some(weight) = step.set_weight {
+        return format!("setWeight: {weight}");
+    }
+    if let Some(pause) = &step.pause {
+        return match &pause.duration {
+            Some(crds::IntOrString::Int(seconds)) => format!("pause: {seconds}s"),
+            Some(crds::IntOrString::String(text)) => format!("pause: {text}"),
+            None => "pause".to_owned(),
+        };
+    }
+    if step.analysis.is_some() { "analysis".to_owned() } else { "unknown".to_owned() }
+}

@@ -1,0 +1,117 @@
+//! The objects a Rollout names: Services, the routers' objects, AnalysisTemplates.
+
+use analysis::template::validate as validate_analysis;
+use crds::words::MANAGED_BY_ANNOTATION;
+use crds::{CanaryStrategy, RolloutAnalysis};
+
+use super::{Checked, Problem, invalid, missing, selector_matches};
+use crate::Observation;
+
+pub(super) fn check(seen: &Observation, canary: &CanaryStrategy) -> Checked {
+    services(seen, canary)?;
+    if canary.traffic_routing.is_some() {
+        let stable = canary.stable_service.as_deref().unwrap_or_default();
+        for router in traffic::routers(&seen.rollout) {
+            if let Err(error) = router.validate(stable, &seen.routes) {
+                let field = format!("spec.strategy.canary.trafficRouting.{}", router.name().to_lowercase());
+                return Err(missing(field, router.name(), error));
+            }
+        }
+    }
+    analyses(seen, canary)
+}
+
+fn services(seen: &Observation, canary: &CanaryStrategy) -> Checked {
+    let rollout = seen.rollout.metadata.name.as_deref().unwrap_or_default();
+    for (field, name) in [("stableService", &canary.stable_service), ("canaryService", &canary.canary_service)] {
+        let Some(name) = name else { continue };
+        let path = format!("spec.strategy.canary.{field}");
+        let Some(service) = seen.services.get(name) else {
+            return Err(missing(path, format!("\"{name}\""), format!("service \"{name}\" not found")));
+        };
+        let manager = service.metadata.annotations.as_ref().and_then(|all| all.get(MANAGED_BY_ANNOTATION));
+        if let Some(other) = manager.filter(|other| other.as_str() != rollout) {
+            let right = format!("Service \"{name}\" is managed by another Rollout: \"{other}\"");
+            return Err(missing(path, format!("\"{name}\""), right));
+        }
+        let selector = service.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
+        let labels = seen.rollout.spec.template.as_ref().map(crds::PodTemplate::labels).unwrap_or_default();
+        let wanted: std::collections::BTreeMap<String, String> =
+            selector.into_iter().filter(|(key, _)| key != crds::words::POD_TEMPLATE_HASH_LABEL).collect();
+        let as_selector = crds::LabelSelector { match_labels: Some(wanted), match_expressions: None };
+        if !selector_matches(&as_selector, &labels) {
+            let right =
+                format!("Service \"{name}\" has unmatch label \"{}\" in rollout", mismatch(&as_selector, &labels));
+            return Err(missing(path, format!("\"{name}\""), right));
+        }
+    }
+    Ok(())
+}
+
+fn mismatch(selector: &crds::LabelSelector, labels: &std::collections::BTreeMap<String, String>) -> String {
+    let wanted = selector.match_labels.iter().flatten();
+    wanted.filter(|(key, value)| labels.get(*key) != Some(value)).map(|(key, _)| key.clone()).next().unwrap_or_default()
+}
+
+fn analyses(seen: &Observation, canary: &CanaryStrategy) -> Checked {
+    if let Some(background) = &canary.analysis {
+        analysis(seen, "spec.strategy.canary.analysis", &background.rollout_analysis())?;
+    }
+    for (index, step) in canary.steps().iter().enumerate() {
+        if let Some(inline) = &step.analysis {
+            analysis(seen, &format!("spec.strategy.canary.steps[{index}].analysis"), inline)?;
+            finite(seen, index, inline)?;
+        }
+    }
+    Ok(())
+}
+
+fn analysis(seen: &Observation, field: &str, wanted: &RolloutAnalysis) -> Checked {
+    for reference in wanted.templates.iter().flatten() {
+        let name = reference.template_name.as_deref().unwrap_or_default();
+        let (found, kind) = if reference.cluster_scope == Some(true) {
+            (seen.cluster_analysis_templates.contains_key(name), "ClusterAnalysisTemplate")
+        } else {
+            (seen.analysis_templates.contains_key(name), "AnalysisTemplate")
+        };
+        if !found {
+            return Err(missing(
+                format!("{field}.templates"),
+                format!("\"{name}\""),
+                format!("{kind} '{name}' not found"),
+            ));
+        }
+    }
+    match validate_analysis(wanted, &crate::canary::analysis_templates(seen)).into_iter().next() {
+        Some(error) => Err(Problem { transient: true, ..invalid(format!("{field}.templates"), names(wanted), error) }),
+        None => Ok(()),
+    }
+}
+
+fn names(wanted: &RolloutAnalysis) -> String {
+    let names: Vec<&str> = wanted.templates.iter().flatten().filter_map(|one| one.template_name.as_deref()).collect();
+    format!("\"{}\"", names.join(", "))
+}
+
+/// A step must end by itself: a metric with an interval needs a count there.
+fn finite(seen: &Observation, index: usize, wanted: &RolloutAnalysis) -> Checked {
+    for reference in wanted.templates.iter().flatten() {
+        let name = reference.template_name.as_deref().unwrap_or_default();
+        let spec = if reference.cluster_scope == Some(true) {
+            seen.cluster_analysis_templates.get(name).map(|template| &*template.spec)
+        } else {
+            seen.analysis_templates.get(name).map(|template| &template.spec)
+        };
+        for metric in spec.iter().flat_map(|spec| spec.metrics.iter().flatten()) {
+            if metric.interval.is_some() && metric.count.is_none() {
+                let field = format!("spec.strategy.canary.steps[{index}].analysis.templates");
+                let right = format!(
+                    "AnalysisTemplate {name} has metric {} which runs indefinitely. Invalid value for count: <nil>",
+                    metric.name
+                );
+                return Err(Problem { transient: true, ..invalid(field, format!("\"{name}\""), right) });
+            }
+        }
+    }
+    Ok(())
+}
