@@ -72,6 +72,8 @@ struct Work {
     sets: BTreeSet<Key>,
     services: BTreeSet<Key>,
     pods: BTreeSet<Key>,
+    /// Changed pods, before and after, whose Services are yet to be found.
+    pod_labels: Vec<Object>,
     timers: BTreeMap<(Instant, u64), Timer>,
     armed: BTreeMap<String, kubelet::Stage>,
     sequence: u64,
@@ -95,6 +97,7 @@ impl Work {
                     self.services.insert(place);
                 }
                 _ => {
+                    self.pod_labels.extend([Some(object), before.as_ref()].into_iter().flatten().map(Arc::clone));
                     for owner in
                         [Some(object), before.as_ref()].into_iter().flatten().filter_map(|pod| json::controller_of(pod))
                     {
@@ -122,6 +125,7 @@ async fn run(inner: &Inner, delays: Delays) {
         sets: BTreeSet::new(),
         services: BTreeSet::new(),
         pods: BTreeSet::new(),
+        pod_labels: Vec::new(),
         timers: BTreeMap::new(),
         armed: BTreeMap::new(),
         sequence: 0,
@@ -185,7 +189,8 @@ fn turn(state: &mut State, work: &mut Work, tables: &[&str; 3], positions: &mut 
         }
         if let Some(pod) = work.pods.pop_first() {
             kubelet::look(state, work, &pod);
-            endpoints::pod_changed(state, work, &pod);
+        } else if !work.pod_labels.is_empty() {
+            endpoints::pods_changed(state, work);
         } else if let Some(set) = work.sets.pop_first() {
             replica_sets::reconcile(state, work, &set);
         } else if let Some(service) = work.services.pop_first() {

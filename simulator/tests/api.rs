@@ -258,3 +258,36 @@ async fn faults_break_requests_and_watches() {
     assert!(events.try_next().await.expect("no error").is_none());
     assert_eq!(cluster.requests().count("list", "pods"), 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_watcher_of_the_client_library_survives_dropped_and_forgotten_watches() {
+    use crds::kube::runtime::{WatchStreamExt as _, watcher};
+    let cluster = cluster();
+    let api: Api<ConfigMap> = Api::namespaced(cluster.client(), "default");
+    for config in [watcher::Config::default(), watcher::Config::default().streaming_lists()] {
+        let mut seen = watcher(api.clone(), config).default_backoff().applied_objects().boxed();
+        for (name, trouble) in [("a", 0), ("b", 1), ("c", 2)] {
+            match trouble {
+                1 => cluster.faults().drop_watches("configmaps"),
+                2 => {
+                    cluster.faults().next("watch", "configmaps", Fault::Error(500), 2);
+                    cluster.store().compact();
+                    cluster.faults().drop_watches("configmaps");
+                }
+                _ => {}
+            }
+            let map = serde_json::from_value(json!({"metadata": {"name": name}})).expect("a map");
+            api.create(&PostParams::default(), &map).await.expect("created");
+            loop {
+                // Errors are what the watcher recovers from.
+                let Some(next) = seen.next().await else { panic!("the watcher ended") };
+                if next.is_ok_and(|map| map.name_any() == name) {
+                    break;
+                }
+            }
+        }
+        for name in ["a", "b", "c"] {
+            api.delete(name, &DeleteParams::default()).await.expect("deleted");
+        }
+    }
+}

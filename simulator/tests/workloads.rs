@@ -123,3 +123,16 @@ async fn two_runs_with_one_seed_are_the_same() {
     };
     assert_eq!(run().await, run().await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_fleet_of_sets_in_one_namespace_settles() {
+    let cluster = cluster();
+    let api: Api<ReplicaSet> = Api::namespaced(cluster.client(), "default");
+    for index in 0..300 {
+        api.create(&PostParams::default(), &set(&format!("r{index}"), "app:good", 2, 0)).await.expect("created");
+    }
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    for set in api.list(&ListParams::default()).await.expect("listed").items {
+        assert_eq!(set.status.and_then(|status| status.available_replicas), Some(2));
+    }
+}

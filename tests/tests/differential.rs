@@ -196,7 +196,7 @@ impl Server {
                 if key == "resourceVersion" {
                     "<version>".clone_into(text);
                 } else {
-                    *text = words(&text.replace(self.saved["ns"].as_str(), "<namespace>"));
+                    *text = words(&text.replace(self.saved.get("ns").map_or("", String::as_str), "<namespace>"));
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -335,9 +335,9 @@ async fn define(server: &Server) {
         assert!(matches!(code, 200 | 201), "{name}: {code} {text}");
         let text = |pointer: &str| definition.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let (group, plural, version) = (text("/spec/group"), text("/spec/names/plural"), text("/spec/versions/0/name"));
-        let served = Case { request: format!("GET /apis/{group}/{version}/{plural}"), body: None, ..case };
+        let list = Case { request: format!("GET /apis/{group}/{version}/{plural}"), body: None, ..case };
         cluster_tests::eventually(&format!("{name} is served"), Duration::from_secs(20), async || {
-            let (code, _, text) = server.send(&served).await;
+            let (code, _, text) = server.send(&list).await;
             if code == 200 { Ok(()) } else { Err(text) }
         })
         .await;

@@ -233,26 +233,11 @@ fn owner_place(state: &State, owner: &Value, namespace: &str) -> Option<(Arc<Res
 
 /// Every object that names `uid` as an owner.
 fn dependents(state: &State, uid: &str) -> Vec<(Arc<Resource>, Object)> {
-    let mut found = Vec::new();
-    for (table, rows) in state.tables() {
-        let owned: Vec<&Object> = rows
-            .objects()
-            .filter(|object| {
-                json::list(object, &["metadata", "ownerReferences"])
-                    .iter()
-                    .any(|owner| json::text(owner, &["uid"]) == Some(uid))
-            })
-            .collect();
-        if owned.is_empty() {
-            continue;
-        }
-        let Some((group, plural)) = table.split_once('/') else { continue };
-        if let Some(resource) = state.resource_in_group(group, plural) {
-            found.extend(owned.into_iter().map(|object| (Arc::clone(&resource), Arc::clone(object))));
-        }
-    }
-    found.sort_by_key(|(resource, object)| (resource.table(), key(object)));
-    found
+    let found = state.owned_by(uid).into_iter().filter_map(|(table, object)| {
+        let (group, plural) = table.split_once('/')?;
+        Some((state.resource_in_group(group, plural)?, object))
+    });
+    found.collect()
 }
 
 /// Deletes the objects whose last owner is gone; of the others only the reference is dropped.
@@ -342,9 +327,8 @@ fn drop_finalizer(state: &mut State, resource: &Arc<Resource>, target: &Key, nam
 
 /// Deletes what is in a namespace, then the namespace when nothing is left.
 fn empty_namespace(state: &mut State, namespace: &str) {
-    let tables: Vec<String> = state.tables().map(|(table, _)| table.clone()).collect();
     let mut left = false;
-    for table in tables {
+    for table in state.table_keys() {
         let Some((group, plural)) = table.split_once('/') else { continue };
         let Some(resource) = state.resource_in_group(group, plural).filter(|found| found.namespaced) else { continue };
         for object in state.all(&table, Some(namespace)) {

@@ -30,8 +30,6 @@ pub(crate) struct FieldError {
     pub(crate) path: String,
     pub(crate) reason: &'static str,
     pub(crate) body: String,
-    /// The server tolerates an unchanged wrong value on update.
-    pub(crate) ratchets: bool,
 }
 
 fn shown(value: &Value) -> String {
@@ -40,11 +38,16 @@ fn shown(value: &Value) -> String {
 
 impl FieldError {
     fn new(path: impl Into<String>, reason: &'static str, body: String) -> Self {
-        Self { path: path.into(), reason, body, ratchets: true }
+        Self { path: path.into(), reason, body }
     }
 
     pub(crate) fn invalid(path: impl Into<String>, value: &Value, why: &str) -> Self {
         Self::new(path, "FieldValueInvalid", format!("Invalid value: {}: {why}", shown(value)))
+    }
+
+    /// A CEL rule that does not hold; the value is not shown.
+    pub(crate) fn rule_broken(path: impl Into<String>, why: &str) -> Self {
+        Self::new(path, "FieldValueInvalid", format!("Invalid value: {why}"))
     }
 
     pub(crate) fn wrong_type(path: impl Into<String>, value: &Value, why: &str) -> Self {

@@ -42,9 +42,14 @@ pub(crate) struct Schema {
     any_of: Vec<Schema>,
     all_of: Vec<Schema>,
     not: Option<Box<Schema>>,
-    /// It or a part of it has CEL rules. They are not evaluated here.
+    /// It or a part of it has CEL rules. Only [`UNCHANGED`] is evaluated here.
     ruled: bool,
+    /// The message with which a change is refused.
+    unchanged: Option<String>,
 }
+
+/// The CEL rule of fields that may not change.
+const UNCHANGED: &str = "self == oldSelf";
 
 fn ruled(raw: &Value) -> bool {
     match raw {
@@ -101,6 +106,10 @@ impl Schema {
             all_of: schemas(raw, "allOf"),
             not: boxed("not"),
             ruled: ruled(raw),
+            unchanged: json::list(raw, &["x-kubernetes-validations"])
+                .iter()
+                .find(|rule| json::text(rule, &["rule"]) == Some(UNCHANGED))
+                .map(|rule| json::text(rule, &["message"]).unwrap_or("failed rule: self == oldSelf").to_owned()),
         }
     }
 
@@ -201,6 +210,28 @@ impl Schema {
             errors.push(FieldError::invalid("<nil>", &Value::Null, why));
         }
         errors
+    }
+
+    /// What may not change and did.
+    pub(crate) fn check_change(&self, old: &Value, new: &Value) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        self.compare(old, new, "", &mut errors);
+        errors
+    }
+
+    fn compare(&self, old: &Value, new: &Value, path: &str, errors: &mut Vec<FieldError>) {
+        if old == new || !self.ruled {
+            return;
+        }
+        if let Some(why) = &self.unchanged {
+            errors.push(FieldError::rule_broken(path, why));
+        }
+        for (key, schema) in &self.properties {
+            if let (Some(old), Some(new)) = (old.get(key), new.get(key)) {
+                let under = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                schema.compare(old, new, &under, errors);
+            }
+        }
     }
 
     fn accepts(&self, value: &Value) -> bool {

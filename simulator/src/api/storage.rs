@@ -3,7 +3,7 @@
 //! Invariants: every write takes the next resource version, one sequence for the whole cluster; a table's history holds
 //! its latest changes in order, so that any state not older than the oldest of them can be rebuilt.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -63,6 +63,8 @@ pub(crate) struct State {
     resources: Vec<Arc<Resource>>,
     random: fastrand::Rng,
     history: usize,
+    /// Who is owned: tables and keys of the objects that name a uid among their owners.
+    owned: HashMap<String, BTreeSet<(String, Key)>>,
     /// What each field manager applied last, by uid, manager and sub-resource.
     pub(crate) applied: HashMap<(String, String, String), Value>,
 }
@@ -78,6 +80,7 @@ impl State {
             resources: resource::built_in(),
             random: fastrand::Rng::with_seed(seed),
             history,
+            owned: HashMap::new(),
             applied: HashMap::new(),
         }
     }
@@ -194,6 +197,14 @@ impl State {
         let object = Arc::new(object);
         let entry = self.tables.entry(table.to_owned()).or_default();
         let before = entry.objects.insert(key(&object), Arc::clone(&object));
+        if before.as_ref().is_none_or(|before| owners(before) != owners(&object)) {
+            if let Some(before) = &before {
+                self.disown(table, before);
+            }
+            for owner in owners(&object) {
+                self.owned.entry(owner.to_owned()).or_default().insert((table.to_owned(), key(&object)));
+            }
+        }
         let change = if before.is_some() { Change::Modified } else { Change::Added };
         self.note(table, change, Arc::clone(&object), before);
         object
@@ -202,12 +213,30 @@ impl State {
     /// Removes an object and returns it as watchers see it: with the version of its removal.
     pub(crate) fn erase(&mut self, table: &str, key: &Key) -> Option<Object> {
         let before = self.tables.get_mut(table)?.objects.remove(key)?;
+        self.disown(table, &before);
         self.version += 1;
         let mut last = (*before).clone();
         json::set(&mut last, &["metadata", "resourceVersion"], self.version.to_string());
         let last = Arc::new(last);
         self.note(table, Change::Deleted, Arc::clone(&last), Some(before));
         Some(last)
+    }
+
+    fn disown(&mut self, table: &str, object: &Value) {
+        for owner in owners(object) {
+            if let Some(owned) = self.owned.get_mut(owner) {
+                owned.remove(&(table.to_owned(), key(object)));
+                if owned.is_empty() {
+                    self.owned.remove(owner);
+                }
+            }
+        }
+    }
+
+    /// Every object that names `uid` among its owners, with its table, in order of table and key.
+    pub(crate) fn owned_by(&self, uid: &str) -> Vec<(String, Object)> {
+        let places = self.owned.get(uid).into_iter().flatten();
+        places.filter_map(|(table, key)| Some((table.clone(), self.get(table, key)?))).collect()
     }
 
     fn note(&mut self, table: &str, change: Change, object: Object, before: Option<Object>) {
@@ -231,15 +260,17 @@ impl State {
         }
     }
 
-    pub(crate) fn tables(&self) -> impl Iterator<Item = (&String, &Table)> {
-        self.tables.iter()
+    /// The keys of all tables, in order.
+    pub(crate) fn table_keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = self.tables.keys().cloned().collect();
+        keys.sort();
+        keys
     }
 }
 
-impl Table {
-    pub(crate) fn objects(&self) -> impl Iterator<Item = &Object> {
-        self.objects.values()
-    }
+fn owners(object: &Value) -> Vec<&str> {
+    let owners = json::list(object, &["metadata", "ownerReferences"]);
+    owners.iter().filter_map(|owner| json::text(owner, &["uid"])).collect()
 }
 
 /// A version older than the history.

@@ -45,9 +45,10 @@ fn validate(resource: &Resource, object: &Value, old: Option<&Value>) -> Vec<Fie
         }
         None => built_in::check(resource, object, old, &mut errors),
     }
-    if let Some(old) = old
-        && resource.custom.is_some()
-    {
+    if let Some((old, custom)) = old.zip(resource.custom.as_ref()) {
+        if errors.is_empty() {
+            errors.extend(custom.schema.check_change(old, object));
+        }
         errors.retain(|error| {
             let (is, was) = (find(object, &error.path), find(old, &error.path));
             is.is_none() || is != was || error.path.starts_with("metadata")

@@ -12,10 +12,18 @@ const SLICES: &str = "discovery.k8s.io/endpointslices";
 const ENDPOINTS: &str = "/endpoints";
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
-/// Every Service of the namespace may be concerned: a pod's old labels count as well as its new.
-pub(super) fn pod_changed(state: &State, work: &mut Work, pod: &Key) {
-    for service in state.all(SERVICES, Some(&pod.0)) {
-        work.services.insert((pod.0.clone(), json::name(&service).to_owned()));
+/// Finds the Services that select the changed pods, as they were or as they are.
+pub(super) fn pods_changed(state: &State, work: &mut Work) {
+    let mut pods = std::mem::take(&mut work.pod_labels);
+    pods.sort_by(|one, other| json::namespace(one).cmp(json::namespace(other)));
+    for pods in pods.chunk_by(|one, other| json::namespace(one) == json::namespace(other)) {
+        let Some(namespace) = pods.first().map(|pod| json::namespace(pod)) else { continue };
+        for service in state.all(SERVICES, Some(namespace)) {
+            let Some(selector) = json::at(&service, &["spec", "selector"]).map(Labels::from_map) else { continue };
+            if pods.iter().any(|pod| selector.select(pod)) {
+                work.services.insert((namespace.to_owned(), json::name(&service).to_owned()));
+            }
+        }
     }
 }
 

@@ -15,9 +15,10 @@ use crate::{clock, json};
 
 /// The pods a set controls and that still count.
 fn pods_of(state: &State, set: &Value) -> Vec<Object> {
-    state
-        .all(PODS, Some(json::namespace(set)))
-        .into_iter()
+    let owned = state.owned_by(json::uid(set)).into_iter();
+    owned
+        .filter(|(table, _)| table == PODS)
+        .map(|(_, pod)| pod)
         .filter(|pod| {
             json::controller_of(pod).is_some_and(|owner| json::text(owner, &["uid"]) == Some(json::uid(set)))
                 && json::at(pod, &["metadata", "deletionTimestamp"]).is_none()
