@@ -28,6 +28,8 @@ pub struct Request {
     pub response_status: ResponseStatus,
     /// RFC 3339, microseconds.
     pub request_received_timestamp: String,
+    /// When it was answered (of a running watch: when it began to be); RFC 3339, microseconds.
+    pub stage_timestamp: String,
 }
 
 /// The user of a request.

@@ -7,7 +7,7 @@
 //! if !cluster.pods_answer("my test") { return }       // a cluster of the user's own: says why and skips
 //! let ns = cluster.namespace("canary").await;          // unique, deleted at the end of the test
 //! ns.apply("apiVersion: v1\nkind: Service\n…").await;
-//! let controller = cluster.spawn_controller(&["--namespace", ns.name()]).await;
+//! let controller = cluster.spawn_controller(&["--namespace", ns.name()]);
 //! let load = Load::start(cluster, "demo.example", 100);
 //! # }
 //! ```
@@ -35,6 +35,7 @@ mod netns;
 mod paths;
 mod pods;
 mod process;
+mod release;
 mod seed;
 mod start;
 mod state;
@@ -50,7 +51,8 @@ pub use pods::serve as serve_pods;
 pub use process::Running;
 pub use start::{down, enter, status, up};
 pub use state::{Ports, State};
-pub use wait::{eventually, wait_for, wait_gone};
+pub use release::{Release, manifest, surroundings};
+pub use wait::{eventually, holds, wait_for, wait_gone};
 
 /// Makes ring the process's TLS provider; harmless when done already.
 pub fn install_tls() {

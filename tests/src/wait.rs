@@ -61,7 +61,7 @@ where
         }
         None
     };
-    if let Ok(Some(found)) = tokio::time::timeout(deadline, watching).await {
+    if let Ok(Some(found)) = tokio::time::timeout(deadline, Box::pin(watching)).await {
         return found;
     }
     let last = match &last {
@@ -85,5 +85,19 @@ pub async fn eventually<T>(what: &str, deadline: Duration, mut ask: impl AsyncFn
         };
         assert!(begun.elapsed() < deadline, "not within {deadline:?}: {what}\nlast answer: {missing}");
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Asks every 100 ms for as long as `span` and expects `Ok` each time; `Err` says what went wrong.
+///
+/// # Panics
+/// At the first `Err`: with what should have held and the answer.
+pub async fn holds(what: &str, span: Duration, mut ask: impl AsyncFnMut() -> Result<(), String>) {
+    let begun = Instant::now();
+    while begun.elapsed() < span {
+        if let Err(wrong) = ask().await {
+            panic!("after {:?} of {span:?} it does not hold that {what}: {wrong}", begun.elapsed());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod cluster;
 mod command;
 mod crds;
@@ -31,6 +32,8 @@ enum Chore {
     Crds(crds::Arguments),
     /// A real Kubernetes cluster for tests, with pods that answer, Prometheus and Traefik.
     Cluster(cluster::Arguments),
+    /// The numbers that we promise, measured: see `bench --help`.
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Chore::Test(arguments) => test::run(arguments),
         Chore::Crds(arguments) => crds::run(&arguments),
         Chore::Cluster(arguments) => cluster::run(arguments),
+        Chore::Bench(arguments) => bench::run(&arguments),
     };
     match done {
         Ok(code) => code,

@@ -1,0 +1,281 @@
+//! One Rollout `web` behind NGINX with everything around it, the controller that drives it, and what a person does with it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use crds::k8s_openapi::api::core::v1::Pod;
+use crds::k8s_openapi::api::networking::v1::Ingress;
+use crds::kube::Api;
+use crds::kube::api::{ListParams, Patch, PatchParams};
+use crds::{ReplicaSet, Rollout, RolloutStatus};
+use serde_json::{Value, json};
+
+use crate::{Cluster, Namespace, Running, User, wait_for};
+
+/// How long anything that should happen may take.
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// A Rollout `web`, its Services `web-stable` and `web-canary`, its Ingress `web`, and a controller for this namespace alone.
+pub struct Release {
+    /// Its namespace.
+    pub ns: Namespace,
+    cluster: &'static Cluster,
+    controller: Option<Running>,
+}
+
+/// The Rollout: `strategy` is the YAML below `strategy.canary`, in flow style or indented by six.
+pub fn manifest(replicas: u32, tag: &str, strategy: &str) -> String {
+    format!(
+        "
+apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata: {{name: web}}
+spec:
+  replicas: {replicas}
+  selector: {{matchLabels: {{app: web}}}}
+  template:
+    metadata: {{labels: {{app: web}}}}
+    spec:
+      containers:
+      - {{name: web, image: 'registry.example/web:{tag}', ports: [{{name: http, containerPort: 8080}}]}}
+  strategy:
+    canary:
+      canaryService: web-canary
+      stableService: web-stable
+      trafficRouting: {{nginx: {{stableIngress: web}}}}
+{strategy}
+"
+    )
+}
+
+/// The Services and the Ingress that a Rollout of [`manifest`] names; the Ingress' host is `NAMESPACE.example`.
+pub fn surroundings(ns: &Namespace) -> String {
+    format!(
+        "
+apiVersion: v1
+kind: Service
+metadata: {{name: web-stable}}
+spec: {{selector: {{app: web}}, ports: [{{name: http, port: 80, targetPort: 8080}}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: web-canary}}
+spec: {{selector: {{app: web}}, ports: [{{name: http, port: 80, targetPort: 8080}}]}}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {{name: web}}
+spec:
+  ingressClassName: nginx
+  rules:
+  - host: {}.example
+    http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: web-stable, port: {{number: 80}}}}}}}}]}}
+",
+        ns.name()
+    )
+}
+
+impl Release {
+    /// Applies everything, starts the controller and waits until the first version is Healthy.
+    pub async fn start(cluster: &'static Cluster, ns: Namespace, replicas: u32, tag: &str, strategy: &str) -> Self {
+        ns.apply(&surroundings(&ns)).await;
+        ns.apply(&manifest(replicas, tag, strategy)).await;
+        let mut release = Self::without_controller(cluster, ns);
+        release.start_controller();
+        release.healthy().await;
+        release
+    }
+
+    /// For a namespace whose objects are made otherwise.
+    pub fn without_controller(cluster: &'static Cluster, ns: Namespace) -> Self {
+        Self { ns, cluster, controller: None }
+    }
+
+    /// Starts the controller for this namespace.
+    pub fn start_controller(&mut self) {
+        let namespace = self.ns.name();
+        self.controller = Some(self.cluster.spawn_controller(&[
+            "--namespaced",
+            "--namespace",
+            namespace,
+            "--leader-elect=false",
+            "--metricsport=0",
+            "--healthzPort=0",
+        ]));
+    }
+
+    /// `kill -9`, and a new controller.
+    ///
+    /// # Errors
+    /// It could not be killed.
+    pub async fn kill_and_restart_controller(&mut self) -> Result<()> {
+        if let Some(running) = self.controller.take() {
+            running.kill().await?;
+        }
+        self.start_controller();
+        Ok(())
+    }
+
+    /// What the controller has logged since it was started.
+    pub fn log(&self) -> String {
+        self.controller.as_ref().map(Running::log).unwrap_or_default()
+    }
+
+    /// The host under which Traefik serves it.
+    pub fn host(&self) -> String {
+        format!("{}.example", self.ns.name())
+    }
+
+    /// Rollouts of the namespace.
+    pub fn rollouts(&self) -> Api<Rollout> {
+        self.ns.api()
+    }
+
+    /// The Rollout now.
+    ///
+    /// # Panics
+    /// It cannot be read.
+    pub async fn rollout(&self) -> Rollout {
+        self.rollouts().get("web").await.unwrap_or_else(|error| panic!("get the Rollout: {error}"))
+    }
+
+    /// Merge patch of the Rollout.
+    ///
+    /// # Panics
+    /// The API server refuses it.
+    pub async fn patch(&self, patch: Value) {
+        let patched = self.rollouts().patch("web", &PatchParams::default(), &Patch::Merge(&patch)).await;
+        patched.unwrap_or_else(|error| panic!("patch the Rollout: {error}"));
+    }
+
+    /// Merge patch of its status.
+    ///
+    /// # Panics
+    /// The API server refuses it.
+    pub async fn patch_status(&self, patch: Value) {
+        let patch = json!({ "status": patch });
+        let patched = self.rollouts().patch_status("web", &PatchParams::default(), &Patch::Merge(&patch)).await;
+        patched.unwrap_or_else(|error| panic!("patch the status: {error}"));
+    }
+
+    /// A new version.
+    pub async fn set_image(&self, tag: &str) {
+        self.patch(json!({"spec": {"template": {"spec": {"containers": [
+            {"name": "web", "image": format!("registry.example/web:{tag}"), "ports": [{"name": "http", "containerPort": 8080}]}
+        ]}}}}))
+        .await;
+    }
+
+    /// Waits until the status satisfies `condition`.
+    pub async fn until(&self, what: &str, condition: impl Fn(&RolloutStatus) -> bool) -> Rollout {
+        self.until_within(what, DEADLINE, condition).await
+    }
+
+    /// The same with a deadline of its own. A failure shows the controller's log.
+    pub async fn until_within(
+        &self,
+        what: &str,
+        deadline: Duration,
+        condition: impl Fn(&RolloutStatus) -> bool,
+    ) -> Rollout {
+        let _shown = ShowOnPanic(self);
+        wait_for(&self.rollouts(), "web", what, deadline, |rollout: &Rollout| {
+            rollout.status.as_ref().is_some_and(|status| observed(rollout, status) && condition(status))
+        })
+        .await
+    }
+
+    /// Waits until the newest version is stable and Healthy.
+    pub async fn healthy(&self) -> Rollout {
+        self.until("Healthy", |status| {
+            status.phase.as_deref() == Some("Healthy") && status.current_pod_hash == status.stable_rs
+        })
+        .await
+    }
+
+    /// Waits until it is paused with `index` as the current step.
+    pub async fn paused_at(&self, index: i32) -> Rollout {
+        self.until(&format!("paused at step {index}"), |status| {
+            status.current_step_index == Some(index)
+                && status.pause_conditions.as_ref().is_some_and(|pauses| !pauses.is_empty())
+        })
+        .await
+    }
+
+    /// What `kubectl rollouts promote` does to a paused Rollout.
+    pub async fn promote(&self) {
+        self.patch_status(json!({"pauseConditions": null})).await;
+    }
+
+    /// The weight in the canary Ingress, if there is one.
+    pub async fn weight(&self) -> Option<u32> {
+        let ingress = self.ns.api::<Ingress>().get_opt("web-web-canary").await.ok()??;
+        ingress.metadata.annotations?.get("nginx.ingress.kubernetes.io/canary-weight")?.parse().ok()
+    }
+
+    /// ReplicaSets by pod-template hash.
+    ///
+    /// # Panics
+    /// They cannot be read.
+    pub async fn replica_sets(&self) -> BTreeMap<String, ReplicaSet> {
+        let list = self.ns.api::<ReplicaSet>().list(&ListParams::default()).await;
+        let list = list.unwrap_or_else(|error| panic!("list ReplicaSets: {error}"));
+        let hash = |set: &ReplicaSet| {
+            let labels = set.metadata.labels.as_ref();
+            labels.and_then(|labels| labels.get(crds::words::POD_TEMPLATE_HASH_LABEL)).cloned().unwrap_or_default()
+        };
+        list.items.into_iter().map(|set| (hash(&set), set)).collect()
+    }
+
+    /// Uids of the pods that are not on their way out.
+    ///
+    /// # Panics
+    /// They cannot be read.
+    pub async fn pods(&self) -> Vec<String> {
+        let list = self.ns.api::<Pod>().list(&ListParams::default()).await;
+        let list = list.unwrap_or_else(|error| panic!("list Pods: {error}"));
+        let living = list.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
+        let mut uids: Vec<String> = living.filter_map(|pod| pod.metadata.uid).collect();
+        uids.sort();
+        uids
+    }
+
+    /// Runs the plugin as the user `kubectl` and returns exit code, standard output and standard error.
+    ///
+    /// # Panics
+    /// It cannot be built or run.
+    pub async fn plugin(&self, arguments: &[&str]) -> (i32, String, String) {
+        let program: PathBuf = crate::binary("kubectl-rollouts", "kubectl-rollouts")
+            .unwrap_or_else(|error| panic!("build the plugin: {error:#}"));
+        let run = tokio::process::Command::new(program)
+            .args(["--namespace", self.ns.name()])
+            .args(arguments)
+            .env("KUBECONFIG", self.cluster.kubeconfig(User::Kubectl))
+            .output();
+        let output = tokio::time::timeout(DEADLINE, run).await;
+        let output = output.unwrap_or_else(|_| panic!("{arguments:?} did not end"));
+        let output = output.unwrap_or_else(|error| panic!("run the plugin: {error}"));
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+    }
+}
+
+/// Whether the status speaks of the spec as it is.
+fn observed(rollout: &Rollout, status: &RolloutStatus) -> bool {
+    let seen = status.observed_generation.as_deref().and_then(|seen| seen.parse::<i64>().ok());
+    seen.is_some() && seen >= rollout.metadata.generation
+}
+
+struct ShowOnPanic<'a>(&'a Release);
+
+impl Drop for ShowOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.0.log();
+            let lines: Vec<&str> = log.lines().rev().take(60).collect();
+            eprintln!("controller's log of {}, newest first:\n{}", self.0.ns.name(), lines.join("\n"));
+        }
+    }
+}

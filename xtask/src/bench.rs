@@ -1,0 +1,53 @@
+//! `cargo xtask bench`: the numbers that we promise, measured.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+
+use crate::command::{cargo, pass_on};
+
+/// Environment variable by which the tests' programs are given another controller than their own build of it.
+const CONTROLLER: &str = "ROLLOUT_CONTROLLER_BIN";
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Size, memory, start, API requests per canary and reaction to a failed analysis, on the real test cluster.
+    Controller {
+        /// One JSON object instead of the table.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Builds the release controller and runs `bench-controller` of the `cluster-tests` crate with it.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let What::Controller { json } = arguments.what;
+    let mut command = cargo(&["run", "--quiet", "--package", "cluster-tests", "--bin", "bench-controller", "--"]);
+    if std::env::var_os(CONTROLLER).is_none() {
+        command.env(CONTROLLER, build_release()?);
+    }
+    if json {
+        command.arg("--json");
+    }
+    pass_on(command)
+}
+
+fn build_release() -> Result<PathBuf> {
+    const NAME: &str = "rollout-controller";
+    let running = std::env::current_exe()?;
+    let target = running.parent().and_then(|profile| profile.parent()).context("no target folder")?;
+    eprintln!("building the release controller (the first time this takes minutes)");
+    let mut build = cargo(&["build", "--quiet", "--release", "--package", NAME, "--bin", NAME, "--target-dir"]);
+    if !build.arg(target).status().context("run cargo")?.success() {
+        bail!("cargo build --release --package {NAME} failed");
+    }
+    Ok(target.join("release").join(NAME))
+}
