@@ -111,7 +111,7 @@ fn state_file() -> PathBuf {
     repository().join("target/cluster").join(name).join("state.json")
 }
 
-/// Unit tests of the alert rules: files of deploy/ whose name ends in `_test.yaml`.
+/// Unit tests of the alert rules: files of deploy/ whose name ends in `.test.yaml`.
 fn alert_tests() -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![repository().join("deploy")];
@@ -120,7 +120,7 @@ fn alert_tests() -> Vec<String> {
             let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.to_str().is_some_and(|path| path.ends_with("_test.yaml")) {
+            } else if path.to_str().is_some_and(|path| path.ends_with(".test.yaml")) {
                 found.push(path.display().to_string());
             }
         }
