@@ -43,7 +43,7 @@ pub(super) fn is_current(draft: &Draft, run: &AnalysisRun) -> bool {
 }
 
 fn phase(run: &AnalysisRun) -> Phase {
-    Phase::of_status(run.status.as_ref().and_then(|status| Some(status.phase.as_str())))
+    Phase::of_status(run.status.as_ref().map(|status| status.phase.as_str()))
 }
 
 fn find<'a>(seen: &'a Observation, name: &str) -> Option<&'a AnalysisRun> {
@@ -144,7 +144,7 @@ fn told_hold(release: &Release<'_>, draft: &mut Draft, holding: Option<String>) 
 
 /// Creates the runs the position needs and ends those nobody needs.
 pub(super) fn runs(release: &Release<'_>, draft: &mut Draft) {
-    let idle = release.initial(&draft.status)
+    let idle = Release::initial(&draft.status)
         || release.promoted(&draft.status)
         || draft.aborted()
         || draft.status.promote_full == Some(true)

@@ -45,7 +45,7 @@ type Plans<'a> = (i32, Vec<(&'a ReplicaSet, Plan)>);
 fn routed<'a>(release: &Release<'a>, draft: &mut Draft, wanted: Wanted, promoting: bool) -> Plans<'a> {
     let mut plans = Vec::new();
     let in_force = release.in_force.map_or(0, |weight| i32::try_from(weight.0).unwrap_or(0));
-    let initial = release.initial(&draft.status);
+    let initial = Release::initial(&draft.status);
     let promoted = release.promoted(&draft.status);
     let stable_is_whole = pods(release.revisions.stable).available >= release.desired;
     let share = |weight| replicas::share(release.desired, weight, release.max);
@@ -77,11 +77,10 @@ fn routed<'a>(release: &Release<'a>, draft: &mut Draft, wanted: Wanted, promotin
                 draft.wake_at(until);
                 Plan::Until(until)
             }
-            Some(_) => Plan::Replicas(0),
             None if promoting && revision::hash_of(set) == was_stable && !delay.is_zero() => {
                 delayed(release, draft, delay)
             }
-            None => Plan::Replicas(0),
+            Some(_) | None => Plan::Replicas(0),
         };
         old.push((set, plan));
     }
@@ -142,7 +141,7 @@ fn paused_by_hand(release: &Release<'_>, new: &ReplicaSet) -> bool {
 /// Without traffic routing: the numbers of pods are the traffic.
 fn by_numbers<'a>(release: &Release<'a>, draft: &mut Draft, wanted: Wanted) -> Plans<'a> {
     let mut plans = Vec::new();
-    let whole = release.initial(&draft.status) || release.promoted(&draft.status);
+    let whole = Release::initial(&draft.status) || release.promoted(&draft.status);
     let weight = if draft.aborted() { 0 } else { wanted.capacity };
     let goal = if whole { (release.desired, 0) } else { replicas::split(release.desired, weight, release.bounds) };
     let stable =
@@ -152,7 +151,7 @@ fn by_numbers<'a>(release: &Release<'a>, draft: &mut Draft, wanted: Wanted) -> P
     let (canary, rest) =
         replicas::step(release.desired, release.bounds, goal, pods(release.revisions.new), pods(stable), others);
     // The first version ever has nothing to be careful about.
-    let canary = if release.initial(&draft.status) { release.desired } else { canary };
+    let canary = if Release::initial(&draft.status) { release.desired } else { canary };
     if let Some(new) = release.revisions.new {
         let plan = if paused_by_hand(release, new) && !whole { Plan::Keep } else { Plan::Replicas(canary) };
         plans.push((new, plan));
@@ -207,14 +206,26 @@ fn merge(actions: &mut Vec<Action>, target: Target, patch: &Value) {
     let mut version = None;
     actions.retain(|action| match action {
         Action::PatchReplicaSet { target: earlier, patch } if earlier.name == target.name => {
-            crds::json_patch::merge(&mut whole, patch);
-            version = earlier.resource_version.clone();
+            join(&mut whole, patch);
+            version.clone_from(&earlier.resource_version);
             false
         }
         _ => true,
     });
-    crds::json_patch::merge(&mut whole, patch);
+    join(&mut whole, patch);
     actions.push(Action::PatchReplicaSet { target: Target { resource_version: version, ..target }, patch: whole });
+}
+
+/// Two patches as one. Not a merge: the nulls, which remove fields, have to stay.
+fn join(whole: &mut Value, patch: &Value) {
+    match (whole, patch) {
+        (Value::Object(whole), Value::Object(patch)) => {
+            for (field, value) in patch {
+                join(whole.entry(field).or_insert_with(|| json!({})), value);
+            }
+        }
+        (whole, patch) => *whole = patch.clone(),
+    }
 }
 
 /// ReplicaSets and AnalysisRuns beyond the limits.
@@ -226,7 +237,7 @@ pub(super) fn history(release: &Release<'_>, draft: &mut Draft) {
     let mut runs: Vec<_> = release.seen.analysis_runs.iter().collect();
     runs.sort_by(|a, b| b.metadata.creation_timestamp.cmp(&a.metadata.creation_timestamp));
     for run in runs {
-        let phase = analysis::Phase::of_status(run.status.as_ref().and_then(|status| Some(status.phase.as_str())));
+        let phase = analysis::Phase::of_status(run.status.as_ref().map(|status| status.phase.as_str()));
         if !phase.is_completed() || run.metadata.deletion_timestamp.is_some() || super::analysis::is_current(draft, run)
         {
             continue;

@@ -118,7 +118,7 @@ impl Release<'_> {
     }
 
     /// Nothing was ever promoted.
-    pub fn initial(&self, status: &RolloutStatus) -> bool {
+    pub fn initial(status: &RolloutStatus) -> bool {
         status.stable_rs.as_deref().is_none_or(str::is_empty)
     }
 
@@ -144,12 +144,11 @@ pub fn decide(seen: &Observation, now: Timestamp) -> Decision {
     let revisions = revision::sort(seen);
     let desired = rollout.spec.replicas.unwrap_or(1);
     let routers = traffic::routers(rollout);
-    let hash = match revisions.new.and_then(revision::hash_of) {
-        Some(hash) => PodTemplateHash(hash.to_owned()),
-        None => {
-            let template = rollout.spec.template.clone().unwrap_or_default();
-            revision::hash(&template, draft.status.collision_count)
-        }
+    let hash = if let Some(hash) = revisions.new.and_then(revision::hash_of) {
+        PodTemplateHash(hash.to_owned())
+    } else {
+        let template = rollout.spec.template.clone().unwrap_or_default();
+        revision::hash(&template, draft.status.collision_count)
     };
     let in_force = routing::in_force(&routers, seen);
     let release = Release {

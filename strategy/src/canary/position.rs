@@ -24,7 +24,7 @@ fn weight_at(release: &Release<'_>, index: usize) -> i32 {
 
 /// Walks over every step whose end is an observed fact and returns what the step it stops at wants.
 pub(super) fn walk(release: &Release<'_>, draft: &mut Draft) -> Wanted {
-    if release.initial(&draft.status) || release.promoted(&draft.status) {
+    if Release::initial(&draft.status) || release.promoted(&draft.status) {
         draft.set_index(release.steps.len());
         return Wanted { traffic: 0, capacity: release.max };
     }
@@ -103,11 +103,11 @@ fn completed(release: &Release<'_>, draft: &mut Draft, from: usize, to: usize) {
 
 /// Makes the wanted version the stable one when everything is done and its pods are all there. Returns whether that happened now.
 pub(super) fn promote(release: &Release<'_>, draft: &mut Draft) -> bool {
-    if draft.settles || release.promoted(&draft.status) || draft.aborted() && !release.initial(&draft.status) {
+    if draft.settles || release.promoted(&draft.status) || draft.aborted() && !Release::initial(&draft.status) {
         return false;
     }
     let full = draft.status.promote_full == Some(true);
-    let initial = release.initial(&draft.status);
+    let initial = Release::initial(&draft.status);
     let done = initial || full || draft.index() >= release.steps.len() && release.rollout.spec.paused != Some(true);
     if !done || pods(release.revisions.new).available < release.desired || release.revisions.new.is_none() {
         return false;

@@ -21,7 +21,7 @@ pub(super) fn in_force(routers: &[Box<dyn Router>], seen: &Observation) -> Optio
 /// The share the traffic may have: none for a version without pods, and no change towards a stable version without any.
 pub(super) fn share(release: &Release<'_>, draft: &Draft, wanted: Wanted) -> i32 {
     let in_force = release.in_force.map_or(0, |weight| i32::try_from(weight.0).unwrap_or(0));
-    if release.promoted(&draft.status) || release.initial(&draft.status) {
+    if release.promoted(&draft.status) || Release::initial(&draft.status) {
         return 0;
     }
     let stable_is_down = pods(release.revisions.stable).available == 0;
@@ -94,7 +94,8 @@ fn services(release: &Release<'_>, draft: &mut Draft) {
         point(release, draft, name, stable, false);
     }
     if let Some(name) = &release.canary.canary_service {
-        match (&stable, draft.aborted()) {
+        // With routing the weight has taken the traffic off already, and the canary Service stays with the canary.
+        match (&stable, draft.aborted() && !release.routed()) {
             (Some(stable), true) => point(release, draft, name, stable, true),
             _ => point(release, draft, name, hash, false),
         }

@@ -19,7 +19,7 @@ pub(super) fn begin(release: &Release<'_>, draft: &mut Draft) {
     if template_changed || steps_changed || retried {
         clear(draft);
         draft.status.aborted_at = None;
-        let done = release.initial(&draft.status) || release.promoted(&draft.status);
+        let done = Release::initial(&draft.status) || release.promoted(&draft.status);
         draft.set_index(if done { release.steps.len() } else { 0 });
     }
     if steps_changed || template_changed {
@@ -83,7 +83,7 @@ fn clear(draft: &mut Draft) {
 
 /// Asks for an abort because of something the machine found.
 pub(super) fn abort_because(release: &Release<'_>, draft: &mut Draft, detail: &str) {
-    if draft.aborted() || release.promoted(&draft.status) || release.initial(&draft.status) {
+    if draft.aborted() || release.promoted(&draft.status) || Release::initial(&draft.status) {
         return;
     }
     draft.status.abort = Some(true);
@@ -106,7 +106,7 @@ fn abort_message(release: &Release<'_>, detail: &str) -> String {
 
 /// Carries an abort into the state, once; whoever asked for it.
 pub(super) fn abort(release: &Release<'_>, draft: &mut Draft) {
-    if release.promoted(&draft.status) || release.initial(&draft.status) {
+    if release.promoted(&draft.status) || Release::initial(&draft.status) {
         // Nothing is being released that could be taken back.
         draft.status.abort = None;
         draft.status.aborted_at = None;

@@ -160,7 +160,7 @@ fn deadline(release: &Release<'_>, draft: &mut Draft) {
     let Some(found) = conditions::find(&draft.status, "Progressing") else { return };
     if !clock_runs(release, draft)
         || release.promoted(&draft.status)
-            && !release.initial(&draft.status)
+            && !Release::initial(&draft.status)
             && found.reason == condition::NOT_AVAILABLE
     {
         return;

@@ -46,7 +46,7 @@ fn canonical(value: &Value, out: &mut String) {
     match value {
         Value::Object(map) => {
             let mut fields: Vec<_> = map.iter().filter(|(_, value)| !value.is_null()).collect();
-            fields.sort_by(|(left, _), (right, _)| left.cmp(right));
+            fields.sort_by_key(|(left, _)| *left);
             out.push('{');
             for (index, (key, value)) in fields.into_iter().enumerate() {
                 if index > 0 {

@@ -214,7 +214,7 @@ fn write(shape: &Shape, value: &Value, out: &mut String) {
         }
         (Shape::Map(item), Value::Object(map)) => {
             let mut entries: Vec<_> = map.iter().collect();
-            entries.sort_by(|(left, _), (right, _)| left.cmp(right));
+            entries.sort_by_key(|(left, _)| *left);
             write_entries(entries, item, out);
         }
         (Shape::Raw, Value::Object(map)) => write_entries(map.iter().collect(), &Shape::Raw, out),

@@ -52,15 +52,15 @@ fn one(path: &str, step: &CanaryStep, most: i32) -> Checked {
             format!("SetWeight needs to be between 0 and {most}"),
         ));
     }
-    if let Some(pause) = &step.pause {
-        if let Err(error) = pause.wait() {
-            return Err(invalid(format!("{path}.pause.duration"), "the duration", error));
-        }
+    if let Some(pause) = &step.pause
+        && let Err(error) = pause.wait()
+    {
+        return Err(invalid(format!("{path}.pause.duration"), "the duration", error));
     }
-    if let Some(analysis) = &step.analysis {
-        if analysis.templates.as_ref().is_none_or(Vec::is_empty) {
-            return Err(invalid(format!("{path}.analysis.templates"), "[]", "an analysis needs at least one template"));
-        }
+    if let Some(analysis) = &step.analysis
+        && analysis.templates.as_ref().is_none_or(Vec::is_empty)
+    {
+        return Err(invalid(format!("{path}.analysis.templates"), "[]", "an analysis needs at least one template"));
     }
     Ok(())
 }
