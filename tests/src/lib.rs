@@ -49,9 +49,9 @@ pub use load::{Load, Tally};
 pub use paths::{repository, run_dir};
 pub use pods::serve as serve_pods;
 pub use process::Running;
+pub use release::{Release, manifest, surroundings};
 pub use start::{down, enter, status, up};
 pub use state::{Ports, State};
-pub use release::{Release, manifest, surroundings};
 pub use wait::{eventually, holds, wait_for, wait_gone};
 
 /// Makes ring the process's TLS provider; harmless when done already.
