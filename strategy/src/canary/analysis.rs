@@ -128,8 +128,6 @@ fn told_hold(release: &Release<'_>, draft: &mut Draft, holding: Option<String>) 
     match holding {
         Some(message) => {
             conditions::set(&mut draft.status, kind, "True", kind, &message, release.now);
-            // Time without an answer is no lack of progress.
-            conditions::touch(&mut draft.status, "Progressing", release.now);
             if !before {
                 draft.warning(reason::ANALYSIS_HOLDING, message);
             }
@@ -137,6 +135,8 @@ fn told_hold(release: &Release<'_>, draft: &mut Draft, holding: Option<String>) 
         None if before => {
             let message = "Metrics can be measured again";
             conditions::set(&mut draft.status, kind, "False", condition::ANALYSIS_GOES_ON, message, release.now);
+            // Time without an answer is no lack of progress.
+            conditions::touch(&mut draft.status, "Progressing", release.now);
         }
         None => {}
     }

@@ -9,7 +9,7 @@ use crds::words::{DESIRED_REPLICAS_ANNOTATION, SCALE_DOWN_DEADLINE_ANNOTATION};
 use serde_json::{Value, json};
 
 use super::position::Wanted;
-use super::{Draft, Release, pods};
+use super::{Draft, Release, pods, routing};
 use crate::{Action, Target, replicas, revision};
 
 /// What should become of one ReplicaSet.
@@ -72,6 +72,11 @@ fn routed<'a>(release: &Release<'a>, draft: &mut Draft, wanted: Wanted, promotin
             old.push((set, Plan::Replicas(0)));
             continue;
         }
+        // What was just promoted is looked at before its traffic has moved; without a delay it goes with the next look.
+        if routing::serves(release, set) && !(promoting && !delay.is_zero()) {
+            old.push((set, Plan::Keep));
+            continue;
+        }
         let plan = match deadline(set) {
             Some(until) if until > release.now => {
                 draft.wake_at(until);
@@ -93,6 +98,9 @@ fn routed<'a>(release: &Release<'a>, draft: &mut Draft, wanted: Wanted, promotin
 fn abandoned(release: &Release<'_>, draft: &mut Draft, new: &ReplicaSet, stable_is_whole: bool) -> Plan {
     if new.replicas_or_default() == 0 {
         return Plan::Replicas(0);
+    }
+    if routing::serves(release, new) {
+        return Plan::Keep;
     }
     match deadline(new) {
         Some(until) if until > release.now => {
@@ -152,12 +160,14 @@ fn by_numbers<'a>(release: &Release<'a>, draft: &mut Draft, wanted: Wanted) -> P
         replicas::step(release.desired, release.bounds, goal, pods(release.revisions.new), pods(stable), others);
     // The first version ever has nothing to be careful about.
     let canary = if Release::initial(&draft.status) { release.desired } else { canary };
+    // A pause by hand holds the release, not the way back.
+    let freely = whole || draft.aborted();
     if let Some(new) = release.revisions.new {
-        let plan = if paused_by_hand(release, new) && !whole { Plan::Keep } else { Plan::Replicas(canary) };
+        let plan = if paused_by_hand(release, new) && !freely { Plan::Keep } else { Plan::Replicas(canary) };
         plans.push((new, plan));
     }
     if let Some(stable) = stable {
-        let held = release.revisions.new.is_some_and(|new| paused_by_hand(release, new)) && !whole;
+        let held = release.revisions.new.is_some_and(|new| paused_by_hand(release, new)) && !freely;
         plans.push((stable, if held { Plan::Keep } else { Plan::Replicas(rest) }));
     }
     let available: i32 = release.revisions.all.iter().map(|set| pods(Some(set)).available).sum();

@@ -89,7 +89,15 @@ impl Draft {
         self.status.abort == Some(true)
     }
 
-    fn finish(self, now: Timestamp) -> Decision {
+    /// What the status says is told once it is written, so with the decision that has nothing left to do; what an action does is told
+    /// with it. Warnings never wait.
+    fn finish(mut self, now: Timestamp) -> Decision {
+        if !self.actions.is_empty() {
+            self.events.retain(|event| {
+                event.event_type == EventType::Warning
+                    || [reason::SWITCH_SERVICE, reason::NEW_REPLICA_SET].contains(&event.reason)
+            });
+        }
         let requeue_after = self.wake.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO));
         Decision { status: self.status, actions: self.actions, events: self.events, requeue_after }
     }
@@ -183,6 +191,10 @@ impl Release<'_> {
         analysis::runs(self, &mut draft);
         capacity::history(self, &mut draft);
         status::fill(self, &mut draft, weight);
+        if draft.aborted() {
+            // Whatever else fails, the users are safe first.
+            draft.actions.sort_by_key(|action| !matches!(action, Action::Route(_) | Action::PatchService { .. }));
+        }
         draft.finish(self.now)
     }
 

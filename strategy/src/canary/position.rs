@@ -49,8 +49,10 @@ pub(super) fn walk(release: &Release<'_>, draft: &mut Draft) -> Wanted {
     draft.set_index(index);
     let capacity = weight_at(release, index);
     let crossed = release.steps.iter().take(index).skip(begun).rev().find_map(|step| step.set_weight);
-    if let Some(weight) = crossed.filter(|weight| *weight != capacity) {
-        // What was just seen of this step is undone by what comes next: the position is written down before that.
+    let over = index >= release.steps.len();
+    if let Some(weight) = crossed.filter(|weight| *weight != capacity || over) {
+        // What was just seen of this step is undone by what comes next (another weight, or the promotion): the position is
+        // written down before that.
         draft.settles = true;
         draft.wake_at(release.now);
         return Wanted { traffic: weight, capacity: weight };
@@ -89,7 +91,11 @@ fn completed(release: &Release<'_>, draft: &mut Draft, from: usize, to: usize) {
     conditions::touch(&mut draft.status, "Progressing", release.now);
     let progressing = conditions::find(&draft.status, "Progressing").map(|found| found.reason.clone());
     if progressing.as_deref() == Some(condition::PAUSED) {
-        draft.normal(reason::RESUMED, "Rollout is resumed".to_owned());
+        // A pause that ended by itself is told as a step that is completed.
+        let by_itself = release.steps.get(from).and_then(|step| step.pause.as_ref()?.duration.as_ref()).is_some();
+        if !by_itself {
+            draft.normal(reason::RESUMED, "Rollout is resumed".to_owned());
+        }
         conditions::set(
             &mut draft.status,
             "Progressing",

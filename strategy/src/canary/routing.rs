@@ -3,6 +3,7 @@
 //! Invariants: a share goes only to a version with available pods; a Service moves to a version only when that has pods; a share that
 //! shrinks is written before the Service behind it moves, one that grows after.
 
+use crds::ReplicaSet;
 use crds::k8s_openapi::api::core::v1::Service;
 use crds::words::MANAGED_BY_ANNOTATION;
 use serde_json::json;
@@ -16,6 +17,18 @@ use crate::{Action, Observation, Target, conditions};
 /// The largest share that any router sends to the canary.
 pub(super) fn in_force(routers: &[Box<dyn Router>], seen: &Observation) -> Option<Weight> {
     routers.iter().filter_map(|router| router.in_force(&seen.routes).ok().flatten()).max()
+}
+
+/// Whether requests still go to this version, as the Services and the weight say now.
+pub(super) fn serves(release: &Release<'_>, set: &ReplicaSet) -> bool {
+    let hash = crate::revision::hash_of(set);
+    let behind = |name: &Option<String>| {
+        let service = name.as_ref().and_then(|name| release.seen.services.get(name));
+        hash.is_some() && service.and_then(selected) == hash
+    };
+    let weight = release.in_force.map_or(0, |weight| i32::try_from(weight.0).unwrap_or(i32::MAX));
+    weight > 0 && behind(&release.canary.canary_service)
+        || weight < release.max && behind(&release.canary.stable_service)
 }
 
 /// The share the traffic may have: none for a version without pods, and no change towards a stable version without any.

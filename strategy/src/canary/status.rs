@@ -152,7 +152,8 @@ fn clock_runs(release: &Release<'_>, draft: &Draft) -> bool {
     let step = release.steps.get(draft.index());
     let by_itself =
         step.is_some_and(|step| step.pause.is_some() || step.analysis.is_some() || step.experiment.is_some());
-    !by_itself
+    let holding = conditions::find(&draft.status, condition::ANALYSIS_HOLDING);
+    !by_itself && holding.is_none_or(|found| found.status != "True")
 }
 
 fn deadline(release: &Release<'_>, draft: &mut Draft) {
@@ -174,9 +175,12 @@ fn deadline(release: &Release<'_>, draft: &mut Draft) {
     }
     let message = format!("ReplicaSet \"{}\" has timed out progressing.", release.new_name());
     draft.warning(reason::DEADLINE, message.clone());
-    if release.rollout.spec.progress_deadline_abort == Some(true) && !release.promoted(&draft.status) {
+    let released = !release.promoted(&draft.status) && !Release::initial(&draft.status);
+    if release.rollout.spec.progress_deadline_abort == Some(true) && released {
         state::abort_because(release, draft, &message);
         state::abort(release, draft);
+        // The traffic comes with the next look, which is at once.
+        draft.wake_at(release.now);
         return;
     }
     conditions::set(&mut draft.status, "Progressing", "False", condition::DEADLINE, &message, release.now);
