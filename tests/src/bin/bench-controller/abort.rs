@@ -27,7 +27,7 @@ pub async fn measure(cluster: &'static Cluster) -> Result<Vec<f64>> {
     let mut reactions = Vec::new();
     for number in 0..TIMES {
         let begun = Timestamp::now();
-        release.set_image(&format!("bad-{number}")).await;
+        release.set_image(&format!("v{}", number + 2)).await;
         release.until(&format!("aborted by its analysis, time {number}"), |status| status.abort == Some(true)).await;
         eventually("the Ingress has weight 0", DEADLINE, async || match release.weight().await {
             Some(0) => Ok(()),
