@@ -20,7 +20,6 @@ pub const MALFORMED: &str = "InvalidSpec";
 pub const FINAL_REASONS: &[&str] = &[
     "RolloutCompleted",
     "RolloutAborted",
-    "RolloutPaused",
     "AnalysisRunSuccessful",
     "AnalysisRunFailed",
     "AnalysisRunError",

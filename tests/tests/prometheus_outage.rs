@@ -56,10 +56,11 @@ spec:
     })
     .await;
     let held = release.rollout().await.status.unwrap_or_default();
-    let told =
-        held.conditions.iter().flatten().any(|condition| {
-            condition.message.as_deref().is_some_and(|message| message.to_lowercase().contains("answer"))
-        });
+    let told = held
+        .conditions
+        .iter()
+        .flatten()
+        .any(|condition| condition.type_ == "AnalysisHolding" && condition.status == "True");
     assert!(told, "no condition says that the release holds: {:#?}", held.conditions);
 
     cluster.restart_prometheus().await.expect("Prometheus starts again");
