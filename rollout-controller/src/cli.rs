@@ -27,6 +27,12 @@ pub struct Cli {
 pub enum Command {
     /// Print the version.
     Version,
+    /// Show three releases on a simulated cluster; needs nothing but this program.
+    Demo {
+        /// In virtual time: ends by itself, with code 1 when a release does not end as it should.
+        #[arg(long)]
+        fast: bool,
+    },
 }
 
 /// Form of the log.

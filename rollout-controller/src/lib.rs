@@ -8,6 +8,7 @@ pub mod apply;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod events;
 pub mod health;
 pub mod lease;

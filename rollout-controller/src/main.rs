@@ -8,7 +8,7 @@ use clap::Parser;
 use crds::kube::{self, Client, config::KubeConfigOptions, config::Kubeconfig};
 use rollout_controller::cli::{Cli, Command, RunArgs};
 use rollout_controller::clock::Clock;
-use rollout_controller::{run, telemetry};
+use rollout_controller::{demo, run, telemetry};
 use tokio_util::sync::CancellationToken;
 
 /// A watch is quiet for at most this long: the server ends it after 290 s.
@@ -20,6 +20,17 @@ fn main() -> anyhow::Result<()> {
         Some(Command::Version) => {
             println!("rollout-controller {}", env!("CARGO_PKG_VERSION"));
             Ok(())
+        }
+        Some(Command::Demo { fast: true }) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+            let summary = runtime.block_on(demo::fast())?;
+            println!("\n{summary}");
+            anyhow::ensure!(summary.as_promised(), "not every release ended as it should");
+            Ok(())
+        }
+        Some(Command::Demo { fast: false }) => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            runtime.block_on(demo::live())
         }
         None => {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
