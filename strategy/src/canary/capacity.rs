@@ -73,7 +73,7 @@ fn routed<'a>(release: &Release<'a>, draft: &mut Draft, wanted: Wanted, promotin
             continue;
         }
         // What was just promoted is looked at before its traffic has moved; without a delay it goes with the next look.
-        if routing::serves(release, set) && !(promoting && !delay.is_zero()) {
+        if (delay.is_zero() || !promoting) && routing::serves(release, set) {
             old.push((set, Plan::Keep));
             continue;
         }
@@ -253,14 +253,20 @@ pub(super) fn history(release: &Release<'_>, draft: &mut Draft) {
             continue;
         }
         let good = phase == analysis::Phase::Successful;
+        let labels = run.metadata.labels.as_ref();
+        let version = labels.and_then(|all| all.get(super::HASH)).map(String::as_str);
+        // Without its version a run tells nothing.
+        let orphaned = version.is_some()
+            && version != Some(release.hash.0.as_str())
+            && release.revisions.all.iter().all(|set| revision::hash_of(set) != version);
         let limit = if good {
             release.rollout.spec.successful_run_history_limit_or_default()
         } else {
             release.rollout.spec.unsuccessful_run_history_limit_or_default()
         };
         let count = kept.entry(good).or_default();
-        *count += 1;
-        if *count > limit {
+        *count += i32::from(!orphaned);
+        if *count > limit || orphaned {
             let target = Target {
                 name: run.metadata.name.clone().unwrap_or_default(),
                 uid: run.metadata.uid.clone().unwrap_or_default(),

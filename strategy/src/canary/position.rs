@@ -128,6 +128,8 @@ pub(super) fn promote(release: &Release<'_>, draft: &mut Draft) -> bool {
     let number = revision::revision_number(&release.revisions);
     draft.normal(reason::COMPLETED, format!("Rollout completed update to revision {number} ({}): {why}", release.hash));
     draft.status.stable_rs = Some(release.hash.0.clone());
+    // The version that was stable until now becomes an old one, for which the history limit may have something to do.
+    draft.wake_at(release.now);
     draft.status.pause_conditions = None;
     draft.status.controller_pause = None;
     draft.status.abort = None;

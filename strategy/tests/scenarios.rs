@@ -1,0 +1,157 @@
+//! Whole releases as people tell them: what is given, what happens, and what the controller then does.
+//!
+//! Each file of `tests/scenarios` is about one section of the behaviour that users of Argo Rollouts rely on. With `UPDATE=1` the
+//! expectations are written anew; read the difference before you keep it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod world;
+
+use std::path::Path;
+
+use crds::jiff::SignedDuration;
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use world::{World, given};
+
+#[derive(Serialize, Deserialize)]
+struct File {
+    /// What all scenarios of the file are about.
+    about: String,
+    scenarios: IndexMap<String, Scenario>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scenario {
+    canary: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    spec: Option<Value>,
+    then: Vec<Moment>,
+}
+
+/// Something happens, and the controller acts until it rests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Moment {
+    on: String,
+    #[serde(default)]
+    writes: Vec<String>,
+    #[serde(default)]
+    events: Vec<String>,
+    #[serde(default)]
+    shows: String,
+}
+
+/// Lets one thing happen and the controller act.
+fn happen(world: &mut World, what: &str) {
+    let (verb, rest) = what.split_once(' ').unwrap_or((what, ""));
+    let number = || rest.parse::<i64>().unwrap_or_else(|error| panic!("{what}: {error}"));
+    let mut pods = true;
+    match verb {
+        "start" => {}
+        "image" => world.image(rest),
+        "image-without-pods" => {
+            world.image(rest);
+            pods = false;
+        }
+        "pods" => {
+            world.pods_ready(i32::try_from(number()).unwrap());
+            pods = false;
+        }
+        "look" => pods = false,
+        "run" => {}
+        "broken" => {
+            world.broken.insert(rest.to_owned());
+        }
+        "mended" => world.broken.clear(),
+        "scale" => world.patch_spec(&json!({ "replicas": number() })),
+        "steps" => world.patch_spec(
+            &json!({ "strategy": { "canary": { "steps": serde_json::from_str::<Value>(rest).unwrap() } } }),
+        ),
+        "spec" => world.patch_spec(&serde_json::from_str(rest).unwrap()),
+        "status" => world.patch_status(&serde_json::from_str(rest).unwrap()),
+        "abort" => world.patch_status(&json!({ "abort": true })),
+        "retry" => world.patch_status(&json!({ "abort": false })),
+        "promote" => world.promote(),
+        "promote-full" => world.patch_status(&json!({ "promoteFull": true })),
+        "pause" => world.patch_spec(&json!({ "paused": true })),
+        "resume" => world.patch_spec(&json!({ "paused": false })),
+        "analysis" => {
+            let (phase, message) = rest.split_once(' ').unwrap_or((rest, ""));
+            assert!(world.analysis(phase, message), "{what}: no AnalysisRun is open");
+        }
+        "crash" => {
+            world.crash_after(usize::try_from(number()).unwrap());
+            return;
+        }
+        "seconds" => {
+            world.run_for(SignedDuration::from_secs(number()));
+            return;
+        }
+        other => panic!("unknown word {other:?}"),
+    }
+    if pods { world.run() } else { drop(world.settle()) }
+}
+
+fn play(title: &str, scenario: &Scenario) -> Vec<Moment> {
+    let spec = scenario.spec.clone().unwrap_or_else(|| json!({}));
+    let mut world = World::new(given(&scenario.canary, &spec), "2026-01-01T00:00:00Z".parse().unwrap());
+    let mut seen = Vec::new();
+    for moment in &scenario.then {
+        let (writes, events) = (world.writes.len(), world.events.len());
+        happen(&mut world, &moment.on);
+        seen.push(Moment {
+            on: moment.on.clone(),
+            writes: world.writes.split_off(writes),
+            events: world.events.split_off(events),
+            shows: world.summary(),
+        });
+        let rest = world.decide();
+        assert!(
+            moment.on.starts_with("crash") || rest.actions.is_empty(),
+            "{title}: after {}: {:?}",
+            moment.on,
+            rest.actions
+        );
+    }
+    assert!(world.violations.is_empty(), "{title}: {}", world.violations.join("\n"));
+    seen
+}
+
+fn told(moment: &Moment) -> String {
+    format!(
+        "on {}\n  {}\n  {}\n  shows {}",
+        moment.on,
+        moment.writes.join("\n  "),
+        moment.events.join("\n  "),
+        moment.shows
+    )
+}
+
+#[test]
+fn every_scenario_goes_as_it_is_told() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let update = std::env::var_os("UPDATE").is_some();
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let (mut problems, mut count) = (Vec::new(), 0);
+    for path in paths {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut file: File = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        for (title, scenario) in &mut file.scenarios {
+            count += 1;
+            let seen = play(&format!("{name}: {title}"), scenario);
+            for (expected, seen) in scenario.then.iter().zip(&seen).filter(|(expected, seen)| expected != seen) {
+                problems.push(format!("{name}: {title}\nexpected {}\nseen {}", told(expected), told(seen)));
+            }
+            scenario.then = seen;
+        }
+        if update {
+            std::fs::write(&path, serde_saphyr::to_string(&file).unwrap()).unwrap();
+        }
+    }
+    assert!(count > 0, "no scenarios");
+    assert!(update || problems.is_empty(), "{}", problems.join("\n\n"));
+}

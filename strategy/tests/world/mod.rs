@@ -1,0 +1,523 @@
+//! A small world around `decide` for whole releases: objects of any fleet, pods that become ready, people's verbs, and a clock that
+//! only tests move. What the laws say against an action is noted, not asserted, so that a test can show all of it.
+//!
+//! It applies decisions as the controller does: actions in order, then look again; the status once there is no action left.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crds::jiff::{SignedDuration, Timestamp};
+use crds::words::POD_TEMPLATE_HASH_LABEL;
+use crds::{AnalysisRun, ReplicaSet};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use strategy::revision::hash_of;
+use strategy::{Action, Decision, Observation};
+use traffic::Write;
+
+/// Rounds in which every decision must have come to rest.
+pub const ROUNDS: usize = 20;
+
+pub struct World {
+    pub seen: Observation,
+    pub now: Timestamp,
+    /// Images whose pods never become ready.
+    pub broken: BTreeSet<String>,
+    pub events: Vec<String>,
+    pub writes: Vec<String>,
+    /// What the laws say against what was done.
+    pub violations: Vec<String>,
+    next_uid: u64,
+}
+
+fn patched<T: Serialize + DeserializeOwned>(object: &T, patch: &Value) -> T {
+    let mut value = serde_json::to_value(object).unwrap();
+    crds::json_patch::merge(&mut value, patch);
+    serde_json::from_value(value).unwrap()
+}
+
+fn available_of(set: &ReplicaSet) -> i32 {
+    set.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0)
+}
+
+/// The image of a version, which is its name in tests.
+pub fn image_of(set: &ReplicaSet) -> String {
+    set.template().and_then(|template| Some(template.images().first()?.1.to_owned())).unwrap_or_default()
+}
+
+pub fn is_over(run: &AnalysisRun) -> bool {
+    let phase = run.status.as_ref().map_or("", |status| status.phase.as_str());
+    ["Successful", "Failed", "Error", "Inconclusive"].contains(&phase)
+}
+
+impl World {
+    /// The objects of a cluster; kinds that `decide` does not look at are left out.
+    pub fn new(mut objects: Vec<Value>, now: Timestamp) -> Self {
+        let place = objects.iter().position(|object| object["kind"] == "Rollout").expect("a Rollout");
+        let rollout = serde_json::from_value(objects.remove(place)).unwrap();
+        let seen = Observation {
+            rollout,
+            replica_sets: Vec::new(),
+            services: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            analysis_runs: Vec::new(),
+            analysis_templates: BTreeMap::new(),
+            cluster_analysis_templates: BTreeMap::new(),
+        };
+        let (broken, events, writes, violations) = (BTreeSet::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut world = Self { seen, now, broken, events, writes, violations, next_uid: 1 };
+        objects.into_iter().for_each(|object| world.add(object));
+        world
+    }
+
+    fn add(&mut self, object: Value) {
+        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+        let seen = &mut self.seen;
+        match object["kind"].as_str().unwrap() {
+            "ReplicaSet" => seen.replica_sets.push(serde_json::from_value(object).unwrap()),
+            "Service" => drop(seen.services.insert(name, serde_json::from_value(object).unwrap())),
+            "AnalysisRun" => seen.analysis_runs.push(serde_json::from_value(object).unwrap()),
+            "AnalysisTemplate" => drop(seen.analysis_templates.insert(name, serde_json::from_value(object).unwrap())),
+            "Ingress" => {
+                for reference in traffic::routers(&seen.rollout).iter().flat_map(|router| router.references()) {
+                    if reference.name == name {
+                        seen.routes.insert(reference, object.clone());
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub fn decide(&self) -> Decision {
+        strategy::decide(&self.seen, self.now)
+    }
+
+    fn uid(&mut self) -> String {
+        self.next_uid += 1;
+        format!("uid-{}", self.next_uid)
+    }
+
+    fn version(&self, fits: impl Fn(&ReplicaSet) -> bool, otherwise: &str) -> String {
+        self.seen.replica_sets.iter().find(|set| fits(set)).map_or_else(|| otherwise.to_owned(), image_of)
+    }
+
+    /// Available pods of one image, or of all.
+    pub fn available(&self, image: Option<&str>) -> i32 {
+        self.seen
+            .replica_sets
+            .iter()
+            .filter(|set| image.is_none_or(|image| image_of(set) == image))
+            .map(available_of)
+            .sum()
+    }
+
+    /// `spec.replicas` of the versions with this image.
+    pub fn wanted(&self, image: &str) -> i32 {
+        self.seen.replica_sets.iter().filter(|set| image_of(set) == image).map(ReplicaSet::replicas_or_default).sum()
+    }
+
+    /// The image of the stable version.
+    pub fn stable_image(&self) -> String {
+        let stable = self.seen.rollout.status.as_ref().and_then(|status| status.stable_rs.clone());
+        self.version(|set| stable.is_some() && hash_of(set) == stable.as_deref(), "")
+    }
+
+    /// The image the Rollout wants.
+    pub fn wanted_image(&self) -> String {
+        self.seen.rollout.spec.template.as_ref().unwrap().images()[0].1.to_owned()
+    }
+
+    pub fn phase(&self) -> String {
+        self.seen.rollout.status.clone().unwrap_or_default().phase.unwrap_or_default()
+    }
+
+    /// The canary's weight in force; `None` without routing.
+    pub fn weight(&self) -> Option<u32> {
+        let routers = traffic::routers(&self.seen.rollout);
+        let weights = routers.iter().filter_map(|router| router.in_force(&self.seen.routes).ok().flatten());
+        (!routers.is_empty()).then(|| weights.max().map_or(0, |weight| weight.0))
+    }
+
+    /// Available pods behind a Service.
+    fn behind(&self, service: Option<&String>) -> i32 {
+        let service = service.and_then(|name| self.seen.services.get(name));
+        let hash = service.and_then(|service| service.spec.as_ref()?.selector.as_ref()?.get(POD_TEMPLATE_HASH_LABEL));
+        let fits = |set: &&ReplicaSet| hash.is_none() || hash_of(set) == hash.map(String::as_str);
+        self.seen.replica_sets.iter().filter(fits).map(available_of).sum()
+    }
+
+    /// `maxUnavailable` in pods.
+    pub fn unavailable(&self) -> i32 {
+        let canary = self.seen.rollout.canary().cloned().unwrap_or_default();
+        strategy::replicas::bounds(&canary, self.seen.rollout.spec.replicas_or_default()).unavailable
+    }
+
+    /// Carries one action out and notes what the laws say against it.
+    pub fn apply(&mut self, action: &Action) {
+        let text = self.describe(action);
+        let canary = self.seen.rollout.canary().cloned().unwrap_or_default();
+        let measure = |world: &Self| {
+            let pods = (world.behind(canary.canary_service.as_ref()), world.behind(canary.stable_service.as_ref()));
+            (world.weight().unwrap_or(0), pods, world.available(None))
+        };
+        let (weight_before, (canary_before, stable_before), available_before) = measure(self);
+        self.carry_out(action);
+        let (weight, (canary_now, stable_now), available) = measure(self);
+        let least = self.seen.rollout.spec.replicas_or_default() - self.unavailable();
+        let max = canary
+            .traffic_routing
+            .as_ref()
+            .and_then(|routing| routing.max_traffic_weight)
+            .unwrap_or(100)
+            .unsigned_abs();
+        // With routing, pods of a version without traffic serve nobody: what counts is who gets requests.
+        let routed = canary.traffic_routing.is_some();
+        let released = routed && !self.stable_image().is_empty();
+        let laws = [
+            (weight > weight_before && canary_now == 0, "the weight rises towards a canary without available pods"),
+            (
+                weight < weight_before && stable_now == 0 && canary_now > 0,
+                "the weight falls towards a stable version without available pods",
+            ),
+            (
+                routed && weight > 0 && canary_now == 0 && canary_before > 0,
+                "the canary loses its pods before its traffic",
+            ),
+            (
+                routed && weight < max && stable_now == 0 && stable_before > 0,
+                "the stable version loses its pods before its traffic",
+            ),
+            (!routed && available < available_before && available < least, "fewer available pods than allowed"),
+        ];
+        for (broken, law) in laws {
+            if broken {
+                let state = format!(
+                    "weight {weight_before} → {weight}, available {available_before} → {available} (least {least})"
+                );
+                self.violations.push(format!("{law}: {text}: {state}"));
+            }
+        }
+        self.writes.push(text);
+    }
+
+    fn carry_out(&mut self, action: &Action) {
+        let uid = self.uid();
+        let seen = &mut self.seen;
+        match action {
+            Action::PatchRollout { patch } => {
+                seen.rollout = patched(&seen.rollout, patch);
+                if patch.get("spec").is_some() {
+                    self.bump();
+                }
+            }
+            Action::CreateReplicaSet { replica_set } => {
+                let mut set = (**replica_set).clone();
+                if seen.replica_sets.iter().all(|known| known.metadata.name != set.metadata.name) {
+                    set.metadata.uid = Some(uid);
+                    set.metadata.creation_timestamp = Some(crds::Time(self.now));
+                    seen.replica_sets.push(set);
+                }
+            }
+            Action::PatchReplicaSet { target, patch } => {
+                for set in seen.replica_sets.iter_mut().filter(|set| set.metadata.name.as_ref() == Some(&target.name)) {
+                    *set = patched(set, patch);
+                    remove_pods(set);
+                }
+            }
+            Action::DeleteReplicaSet { target } => {
+                seen.replica_sets.retain(|set| set.metadata.name.as_ref() != Some(&target.name))
+            }
+            Action::PatchService { target, patch } => {
+                let service = seen.services.get_mut(&target.name).unwrap();
+                *service = patched(service, patch);
+            }
+            Action::Route(Write::Create { reference, object, .. }) => {
+                let mut object = object.clone();
+                object["metadata"]["uid"] = json!(uid);
+                seen.routes.insert(reference.clone(), object);
+            }
+            Action::Route(Write::Patch { reference, patch, .. }) => {
+                crds::json_patch::merge(seen.routes.get_mut(reference).unwrap(), patch);
+            }
+            Action::Route(Write::Delete { reference, .. }) => drop(seen.routes.remove(reference)),
+            Action::CreateAnalysisRun { run } => {
+                let mut run = (**run).clone();
+                if seen.analysis_runs.iter().all(|known| known.metadata.name != run.metadata.name) {
+                    run.metadata.uid = Some(uid);
+                    run.metadata.creation_timestamp = Some(crds::Time(self.now));
+                    seen.analysis_runs.push(run);
+                }
+            }
+            Action::PatchAnalysisRun { target, patch } => {
+                for run in seen.analysis_runs.iter_mut().filter(|run| run.metadata.name.as_ref() == Some(&target.name))
+                {
+                    *run = patched(run, patch);
+                }
+            }
+            Action::DeleteAnalysisRun { target } => {
+                seen.analysis_runs.retain(|run| run.metadata.name.as_ref() != Some(&target.name))
+            }
+        }
+    }
+
+    fn bump(&mut self) {
+        *self.seen.rollout.metadata.generation.get_or_insert(0) += 1;
+    }
+
+    /// Until a decision has no action and nothing new to say; the number of decisions it took.
+    pub fn settle(&mut self) -> usize {
+        for round in 1..=ROUNDS {
+            let decision = self.decide();
+            decision.actions.iter().for_each(|action| self.apply(action));
+            for event in &decision.events {
+                let text = format!("{}: {}", event.reason, event.message);
+                if self.events.last() != Some(&text) {
+                    self.events.push(text);
+                }
+            }
+            if decision.actions.is_empty() && !(self.store(&decision) && decision.requeue_after == Some(Duration::ZERO))
+            {
+                return round;
+            }
+        }
+        panic!("no rest after {ROUNDS} rounds:\n{}\n{}", self.writes.join("\n"), self.summary());
+    }
+
+    /// Writes the status as the API server keeps it; whether it differed.
+    pub fn store(&mut self, decision: &Decision) -> bool {
+        let before = json!(self.seen.rollout.status);
+        self.seen.rollout.status = serde_json::from_value(json!(decision.status)).unwrap();
+        before != json!(self.seen.rollout.status)
+    }
+
+    /// The controller is killed: `applied` actions of the next decision happen, and its status is lost.
+    pub fn crash_after(&mut self, applied: usize) {
+        let actions = self.decide().actions;
+        actions.iter().take(applied).for_each(|action| self.apply(action));
+    }
+
+    /// At most this many more pods become ready in each version. Whether anything changed.
+    pub fn pods_ready(&mut self, at_most: i32) -> bool {
+        let mut changed = false;
+        for set in &mut self.seen.replica_sets {
+            let (wanted, broken) = (set.replicas_or_default(), self.broken.contains(&image_of(set)));
+            let generation = set.metadata.generation;
+            let status = set.status.get_or_insert_default();
+            let before = status.clone();
+            let available =
+                if broken { 0 } else { wanted.min(status.available_replicas.unwrap_or(0).saturating_add(at_most)) };
+            status.replicas = wanted;
+            status.observed_generation = generation;
+            status.ready_replicas = Some(available).filter(|count| *count > 0);
+            status.available_replicas = status.ready_replicas;
+            changed |= *status != before;
+        }
+        changed
+    }
+
+    /// Decisions and pods until nothing changes at this time.
+    pub fn run(&mut self) {
+        for _ in 0..60 {
+            self.settle();
+            if !self.pods_ready(i32::MAX) {
+                return;
+            }
+        }
+        panic!("pods and decisions chase each other:\n{}\n{}", self.writes.join("\n"), self.summary());
+    }
+
+    /// Runs, going to each moment that a decision asks for, until the time is over.
+    pub fn run_for(&mut self, limit: SignedDuration) {
+        let end = self.now + limit;
+        for _ in 0..500 {
+            self.run();
+            let after = self.decide().requeue_after.map(|after| SignedDuration::try_from(after).unwrap());
+            match after.filter(|after| self.now + *after < end) {
+                Some(after) => self.now += after.max(SignedDuration::from_millis(1)),
+                None if self.now == end => return,
+                None => self.now = end,
+            }
+        }
+        panic!("time goes by without an end:\n{}\n{}", self.writes.join("\n"), self.summary());
+    }
+
+    pub fn patch_status(&mut self, patch: &Value) {
+        self.seen.rollout = patched(&self.seen.rollout, &json!({ "status": patch }));
+    }
+
+    pub fn patch_spec(&mut self, patch: &Value) {
+        self.seen.rollout = patched(&self.seen.rollout, &json!({ "spec": patch }));
+        self.bump();
+    }
+
+    pub fn image(&mut self, image: &str) {
+        let mut template = self.seen.rollout.spec.template.clone().unwrap();
+        template.0["spec"]["containers"][0]["image"] = json!(image);
+        self.patch_spec(&json!({ "template": template }));
+    }
+
+    /// What `promote` does: resumes, or goes one step further when nothing waits.
+    pub fn promote(&mut self) {
+        let status = self.seen.rollout.status.clone().unwrap_or_default();
+        if self.seen.rollout.spec.is_paused() {
+            self.patch_spec(&json!({ "paused": false }));
+        }
+        if status.pause_conditions.is_some_and(|pauses| !pauses.is_empty()) {
+            self.patch_status(&json!({ "pauseConditions": null }));
+        } else if let Some(index) = status.current_step_index {
+            let last = self.seen.rollout.canary().map_or(0, |canary| canary.steps().len());
+            self.patch_status(&json!({ "currentStepIndex": (index + 1).min(i32::try_from(last).unwrap()) }));
+        }
+    }
+
+    /// Ends the newest run which is not over; whether there was one.
+    pub fn analysis(&mut self, phase: &str, message: &str) -> bool {
+        let open = self.seen.analysis_runs.iter_mut().rev().find(|run| !is_over(run));
+        let found = open.is_some();
+        if let Some(run) = open {
+            *run = patched(run, &json!({ "status": { "phase": phase, "message": message } }));
+        }
+        found
+    }
+
+    fn describe(&self, action: &Action) -> String {
+        let named = |name: &str| self.version(|set| set.metadata.name.as_deref() == Some(name), name);
+        let metadata = |patch: &Value| {
+            let mut text = String::new();
+            for (key, value) in patch.pointer("/metadata/annotations").and_then(Value::as_object).into_iter().flatten()
+            {
+                let key = key.rsplit('/').next().unwrap_or(key);
+                let _ = write!(text, " {key}={}", value.as_str().unwrap_or("removed"));
+            }
+            if patch.pointer("/metadata/ownerReferences").is_some() {
+                text.push_str(" owner");
+            }
+            if let Some(count) = patch.pointer("/spec/replicas") {
+                let _ = write!(text, " replicas={count}");
+            }
+            if text.is_empty() { format!(" {patch}") } else { text }
+        };
+        match action {
+            Action::PatchRollout { patch } => format!("Rollout:{}", metadata(patch)),
+            Action::CreateReplicaSet { replica_set } => {
+                format!("{}: create replicas={}", image_of(replica_set), replica_set.replicas_or_default())
+            }
+            Action::PatchReplicaSet { target, patch } => format!("{}:{}", named(&target.name), metadata(patch)),
+            Action::DeleteReplicaSet { target } => format!("{}: delete", named(&target.name)),
+            Action::PatchService { target, patch } => {
+                let hash = patch
+                    .pointer("/spec/selector")
+                    .and_then(|selector| selector.get(POD_TEMPLATE_HASH_LABEL))
+                    .and_then(Value::as_str);
+                format!(
+                    "Service {}: to {}",
+                    target.name,
+                    self.version(|set| hash.is_some() && hash_of(set) == hash, hash.unwrap_or("anyone"))
+                )
+            }
+            Action::Route(Write::Create { reference, object, .. }) => {
+                format!("Ingress {}: create weight={}", reference.name, weight_of(object))
+            }
+            Action::Route(Write::Patch { reference, patch, .. }) => {
+                format!("Ingress {}: weight={}", reference.name, weight_of(patch))
+            }
+            Action::Route(Write::Delete { reference, .. }) => format!("Ingress {}: delete", reference.name),
+            Action::CreateAnalysisRun { run } => {
+                format!("AnalysisRun {}: create", without_hash(run.metadata.name.as_deref()))
+            }
+            Action::PatchAnalysisRun { target, .. } => {
+                format!("AnalysisRun {}: terminate", without_hash(Some(&target.name)))
+            }
+            Action::DeleteAnalysisRun { target } => format!("AnalysisRun {}: delete", without_hash(Some(&target.name))),
+        }
+    }
+
+    /// The state in one line.
+    pub fn summary(&self) -> String {
+        let status = self.seen.rollout.status.clone().unwrap_or_default();
+        let mut text = status.phase.unwrap_or_default();
+        if let Some(message) = status.message.filter(|message| !message.is_empty()) {
+            let _ = write!(text, " ({message})");
+        }
+        let steps = self.seen.rollout.canary().map_or(0, |canary| canary.steps().len());
+        if let Some(index) = status.current_step_index.filter(|_| steps > 0) {
+            let _ = write!(text, ", step {index} of {steps}");
+        }
+        if let Some(weight) = self.weight() {
+            let _ = write!(text, ", weight {weight}");
+        }
+        let mut sets: Vec<&ReplicaSet> = self.seen.replica_sets.iter().collect();
+        sets.sort_by_key(|set| (set.metadata.creation_timestamp.clone(), image_of(set)));
+        for set in sets {
+            let role = if hash_of(set) == status.stable_rs.as_deref() { " stable" } else { "" };
+            let _ = write!(text, ", {}{role} {}/{}", image_of(set), available_of(set), set.replicas_or_default());
+        }
+        text
+    }
+}
+
+/// Pods that are not wanted any more are gone at once, those not ready first.
+fn remove_pods(set: &mut ReplicaSet) {
+    let wanted = set.replicas_or_default();
+    if let Some(status) = &mut set.status {
+        status.replicas = status.replicas.min(wanted);
+        status.ready_replicas = status.ready_replicas.map(|count| count.min(wanted)).filter(|count| *count > 0);
+        status.available_replicas = status.available_replicas.map(|count| count.min(wanted)).filter(|count| *count > 0);
+    }
+}
+
+fn weight_of(object: &Value) -> &str {
+    let annotations = object.pointer("/metadata/annotations").and_then(Value::as_object);
+    let found = annotations.into_iter().flatten().find(|(key, _)| key.ends_with("/canary-weight"));
+    found.and_then(|(_, value)| value.as_str()).unwrap_or("unchanged")
+}
+
+fn without_hash(name: Option<&str>) -> String {
+    let parts = name.unwrap_or_default().split('-').enumerate().filter(|(index, _)| *index != 1);
+    parts.map(|(_, part)| part).collect::<Vec<_>>().join("-")
+}
+
+/// A Rollout `web` and what it names. `canary` is its strategy; with `nginx: true` in it, it is routed.
+pub fn given(canary: &Value, spec: &Value) -> Vec<Value> {
+    let mut canary = canary.clone();
+    let mut objects = Vec::new();
+    if canary.as_object_mut().unwrap().shift_remove("nginx").is_some_and(|value| value == true) {
+        let routing = json!({
+            "canaryService": "web-canary", "stableService": "web-stable", "trafficRouting": { "nginx": { "stableIngress": "web" } },
+        });
+        crds::json_patch::merge(&mut canary, &routing);
+        for name in ["web-canary", "web-stable"] {
+            let metadata = json!({ "name": name, "uid": name });
+            objects.push(json!({ "kind": "Service", "metadata": metadata, "spec": { "selector": { "app": "web" } } }));
+        }
+        let backend = json!({ "service": { "name": "web-stable", "port": { "number": 80 } } });
+        objects.push(json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": { "name": "web", "uid": "ingress" },
+            "spec": { "rules": [{ "host": "web.example", "http": { "paths": [{ "path": "/", "pathType": "Prefix", "backend": backend }] } }] },
+        }));
+    }
+    objects.push(json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisTemplate", "metadata": { "name": "errors", "uid": "errors" },
+        "spec": { "metrics": [{ "name": "errors", "count": 3, "interval": "10s", "successCondition": "result < 0.01",
+                                "provider": { "prometheus": { "address": "http://prometheus", "query": "errors" } } }] },
+    }));
+    let containers = json!([{ "name": "web", "image": "web:1" }]);
+    let mut rollout = json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout",
+        "metadata": { "name": "web", "namespace": "shop", "uid": "rollout", "generation": 1 },
+        "spec": {
+            "replicas": 4,
+            "selector": { "matchLabels": { "app": "web" } },
+            "strategy": { "canary": canary },
+            "template": { "metadata": { "labels": { "app": "web" } }, "spec": { "containers": containers } },
+        },
+    });
+    crds::json_patch::merge(&mut rollout["spec"], spec);
+    objects.push(rollout);
+    objects
+}
