@@ -185,3 +185,202 @@ fn pods_that_still_get_requests_are_kept_when_the_ingress_can_not_be_written() {
     }
     assert_eq!((world.weight(), world.pods("web:2")), (Some(50), 2));
 }
+
+#[test]
+fn an_abort_goes_through_a_pause_by_hand() {
+    let steps = json!([{ "setWeight": 30 }, { "pause": {} }]);
+    for mut world in [basic(10, &steps), nginx(10, &steps)] {
+        world.run(10);
+        world.image("web:2");
+        world.rest();
+        world.spec(&json!({ "paused": true }));
+        world.rest();
+        assert_eq!(world.status().message.as_deref(), Some("manually paused"));
+        world.person(&json!({ "abort": true }));
+        world.run(10);
+        assert_eq!((world.weight().unwrap_or(0), world.pods("web:1"), world.pods("web:2")), (0, 10, 0));
+    }
+}
+
+#[test]
+fn a_pause_by_hand_holds_steps_and_new_pods_until_it_is_taken_away() {
+    let mut world = nginx(
+        4,
+        &json!([{ "setWeight": 25 }, { "pause": { "duration": "10s" } }, { "setWeight": 50 }, { "pause": {} }]),
+    );
+    world.run(10);
+    world.image("web:2");
+    world.rest();
+    world.spec(&json!({ "paused": true }));
+    world.after(60);
+    world.rest();
+    assert_eq!((world.weight(), world.pods("web:2"), world.status().phase.as_deref()), (Some(25), 1, Some("Paused")));
+    // Scaling goes on.
+    world.spec(&json!({ "replicas": 8 }));
+    world.rest();
+    assert_eq!((world.weight(), world.pods("web:1"), world.pods("web:2")), (Some(25), 8, 2));
+    world.promote();
+    world.rest();
+    assert_eq!((world.weight(), world.pods("web:2")), (Some(50), 4));
+}
+
+/// A run that ended, as the AnalysisRun machine leaves it.
+fn ended(name: &str, hash: &str, second: i32) -> crds::AnalysisRun {
+    serde_json::from_value(json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisRun",
+        "metadata": {
+            "name": name, "namespace": "shop", "uid": name, "labels": { "rollouts-pod-template-hash": hash },
+            "creationTimestamp": format!("2026-01-01T00:00:{second:02}Z"),
+        },
+        "spec": { "metrics": [] }, "status": { "phase": "Failed" },
+    }))
+    .unwrap()
+}
+
+#[test]
+fn old_analysis_runs_go_and_so_do_those_of_versions_that_are_gone() {
+    let mut world = nginx(2, &json!([{ "setWeight": 50 }]));
+    world.run(10);
+    let hash = world.hash_of_image("web:1").unwrap();
+    for number in 0..7 {
+        world.seen.analysis_runs.push(ended(&format!("run-{number}"), &hash, number));
+    }
+    world.seen.analysis_runs.push(ended("run-of-a-gone-version", "gone", 50));
+    world.settle();
+    let mut left: Vec<_> = world.seen.analysis_runs.iter().filter_map(|run| run.metadata.name.clone()).collect();
+    left.sort();
+    assert_eq!(left, ["run-2", "run-3", "run-4", "run-5", "run-6"]);
+}
+
+#[test]
+fn the_arithmetic_of_pods_has_the_known_answers() {
+    use strategy::replicas::{Bounds, Pods, split, step};
+    let bounds = |surge, unavailable| Bounds { surge, unavailable };
+    // replicas, weight, surge → canary, stable
+    let table = [
+        (10, 0, 3, (0, 10)),
+        (10, 100, 3, (10, 0)),
+        (10, 10, 3, (1, 9)),
+        (10, 25, 0, (3, 7)),
+        (10, 25, 3, (3, 8)),
+        (10, 1, 0, (1, 9)),
+        (10, 99, 0, (9, 1)),
+        (5, 40, 2, (2, 3)),
+        (1, 50, 1, (1, 1)),
+        (1, 50, 0, (1, 0)),
+        (1, 40, 0, (0, 1)),
+        (4, 50, 1, (2, 2)),
+        (0, 50, 1, (0, 0)),
+    ];
+    for (replicas, weight, surge, expected) in table {
+        assert_eq!(split(replicas, weight, bounds(surge, 0)), expected, "{replicas} at {weight} with surge {surge}");
+    }
+    let all = |wanted| Pods { wanted, available: wanted };
+    // Up: stable keeps what must be available until the canary is.
+    assert_eq!(step(10, bounds(1, 0), (5, 5), all(0), all(10), 0), (1, 10));
+    assert_eq!(step(10, bounds(1, 0), (5, 5), Pods { wanted: 1, available: 0 }, all(10), 0), (1, 10));
+    assert_eq!(step(10, bounds(1, 0), (5, 5), all(1), all(10), 0), (1, 9));
+    assert_eq!(step(10, bounds(0, 1), (5, 5), all(0), all(10), 0), (0, 9));
+    // Down: the canary goes as stable comes.
+    assert_eq!(step(10, bounds(1, 0), (0, 10), all(5), all(5), 0), (5, 6));
+    assert_eq!(step(10, bounds(1, 0), (0, 10), all(5), all(6), 0), (4, 6));
+    // Versions of older releases go first.
+    assert_eq!(step(10, bounds(1, 0), (5, 5), all(1), all(9), 1), (1, 9));
+}
+
+/// A world with a template, and a canary whose first step is judged by it, or whose whole way is.
+fn judged(background: bool) -> support::World {
+    let analysis = json!({ "templates": [{ "templateName": "errors" }] });
+    let steps = if background {
+        json!([{ "setWeight": 20 }, { "pause": {} }])
+    } else {
+        json!([{ "setWeight": 20 }, { "analysis": analysis }, { "pause": {} }])
+    };
+    let mut world = nginx(5, &steps);
+    if background {
+        world.spec(&json!({ "strategy": { "canary": { "analysis": analysis } } }));
+    }
+    let template = serde_json::from_value(json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisTemplate", "metadata": { "name": "errors" },
+        "spec": { "metrics": [{
+            "name": "errors", "interval": "10s", "count": 3, "successCondition": "result[0] < 0.01",
+            "provider": { "prometheus": { "address": "http://prometheus", "query": "errors" } },
+        }] },
+    }));
+    world.seen.analysis_templates.insert("errors".to_owned(), template.unwrap());
+    world.run(10);
+    world.image("web:2");
+    world.rest();
+    assert_eq!(world.seen.analysis_runs.len(), 1);
+    assert_eq!(world.weight(), Some(20));
+    world
+}
+
+fn found(world: &mut support::World, status: &serde_json::Value) {
+    world.seen.analysis_runs.last_mut().unwrap().status = Some(serde_json::from_value(status.clone()).unwrap());
+}
+
+#[test]
+fn a_failed_analysis_takes_the_release_back_with_the_traffic_first() {
+    for background in [false, true] {
+        let mut world = judged(background);
+        found(&mut world, &json!({ "phase": "Failed", "message": "Metric \"errors\" assessed Failed" }));
+        let first = world.decide().actions.first().cloned();
+        assert!(matches!(first, Some(Action::Route(_))), "{first:?}");
+        world.rest();
+        let what = if background { "Background analysis" } else { "Step-based analysis" };
+        let message = format!(
+            "RolloutAborted: Rollout aborted update to revision 2: {what} phase error/failed: Metric \"errors\" assessed Failed"
+        );
+        assert_eq!(world.status().message, Some(message));
+        assert_eq!((world.weight(), world.status().abort), (Some(0), Some(true)));
+        // A retry makes a new run.
+        world.person(&json!({ "abort": false }));
+        world.rest();
+        assert_eq!(world.seen.analysis_runs.len(), 2);
+        assert_ne!(world.status().abort, Some(true));
+    }
+}
+
+#[test]
+fn a_run_that_could_not_tell_waits_for_a_person_and_is_made_again() {
+    let mut world = judged(false);
+    found(&mut world, &json!({ "phase": "Inconclusive" }));
+    world.rest();
+    assert_eq!(world.status().message.as_deref(), Some("InconclusiveAnalysisRun"));
+    world.person(&json!({ "pauseConditions": null, "controllerPause": false }));
+    world.rest();
+    assert_eq!(world.seen.analysis_runs.len(), 2);
+    found(&mut world, &json!({ "phase": "Successful" }));
+    world.rest();
+    assert_eq!(world.status().current_step_index, Some(2));
+    world.promote();
+    world.run(10);
+    assert_eq!(world.status().phase.as_deref(), Some("Healthy"));
+}
+
+#[test]
+fn a_provider_that_does_not_answer_holds_the_release_and_is_told_once() {
+    for background in [false, true] {
+        let mut world = judged(background);
+        let index = world.status().current_step_index;
+        world.events.clear();
+        let held = json!({ "phase": "Running", "metricResults": [{
+            "name": "errors", "phase": "Running", "metadata": { "holdSince": "2026-01-01T00:00:00Z", "holdReason": "connection refused" },
+        }] });
+        found(&mut world, &held);
+        for _ in 0..100 {
+            world.after(20);
+            world.rest();
+        }
+        assert_eq!(world.events.len(), 1, "{:?}", world.events);
+        assert_eq!(world.events[0].reason, "AnalysisHolding");
+        assert_eq!((world.weight(), world.status().current_step_index), (Some(20), index));
+        assert_ne!(world.status().phase.as_deref(), Some("Degraded"));
+        found(&mut world, &json!({ "phase": if background { "Running" } else { "Successful" } }));
+        world.rest();
+        world.promote();
+        world.run(10);
+        assert_eq!(world.status().phase.as_deref(), Some("Healthy"), "{}", json!(world.status()));
+    }
+}

@@ -329,6 +329,7 @@ const OLD_VOLUMES: &[(&str, &[(&str, &str)])] = &[
 ];
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "JSON literals read best without borrows")]
 mod tests {
     use super::*;
 

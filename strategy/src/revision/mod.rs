@@ -146,4 +146,5 @@ pub fn revision_number(revisions: &Revisions<'_>) -> Revision {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "JSON literals read best without borrows")]
 mod tests;

@@ -33,7 +33,7 @@ pub struct World {
 /// A canary through NGINX with these steps.
 pub fn nginx(replicas: i32, steps: &Value) -> World {
     World::new(
-        json!({
+        &json!({
             "canaryService": "web-canary", "stableService": "web-stable", "steps": steps,
             "trafficRouting": { "nginx": { "stableIngress": "web" } },
         }),
@@ -43,7 +43,7 @@ pub fn nginx(replicas: i32, steps: &Value) -> World {
 
 /// A canary whose traffic follows from the numbers of pods.
 pub fn basic(replicas: i32, steps: &Value) -> World {
-    World::new(json!({ "steps": steps }), replicas)
+    World::new(&json!({ "steps": steps }), replicas)
 }
 
 fn patched<T: Serialize + DeserializeOwned>(object: &T, patch: &Value) -> T {
@@ -53,7 +53,7 @@ fn patched<T: Serialize + DeserializeOwned>(object: &T, patch: &Value) -> T {
 }
 
 impl World {
-    pub fn new(canary: Value, replicas: i32) -> Self {
+    pub fn new(canary: &Value, replicas: i32) -> Self {
         let rollout: Rollout = serde_json::from_value(json!({
             "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout",
             "metadata": { "name": "web", "namespace": "shop", "uid": "rollout", "generation": 1, "resourceVersion": "1" },
