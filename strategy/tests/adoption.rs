@@ -45,7 +45,7 @@ fn latest(value: &Value, last: &mut Option<crds::jiff::Timestamp>) {
         Value::Array(items) => items.iter().for_each(|item| latest(item, last)),
         // When something will be scaled down is not in the past.
         Value::Object(map) => {
-            map.iter().filter(|(key, _)| *key != "scale-down-deadline").for_each(|(_, item)| latest(item, last))
+            map.iter().filter(|(key, _)| *key != "scale-down-deadline").for_each(|(_, item)| latest(item, last));
         }
         _ => {}
     }

@@ -43,13 +43,25 @@ struct Moment {
     shows: String,
 }
 
-/// Lets one thing happen and the controller act.
+/// Lets one thing happen and the controller act. `crash 1 after abort` kills it after its first write.
 fn happen(world: &mut World, what: &str) {
+    if let Some((crash, what)) = what.strip_prefix("crash ").and_then(|rest| rest.split_once(" after ")) {
+        happen_unseen(world, what);
+        world.crash_after(crash.parse().unwrap());
+    } else if happen_unseen(world, what) {
+        world.run();
+    } else {
+        world.settle();
+    }
+}
+
+/// Lets one thing happen; whether pods become ready then.
+fn happen_unseen(world: &mut World, what: &str) -> bool {
     let (verb, rest) = what.split_once(' ').unwrap_or((what, ""));
     let number = || rest.parse::<i64>().unwrap_or_else(|error| panic!("{what}: {error}"));
     let mut pods = true;
     match verb {
-        "start" => {}
+        "start" | "run" => {}
         "image" => world.image(rest),
         "image-without-pods" => {
             world.image(rest);
@@ -60,7 +72,6 @@ fn happen(world: &mut World, what: &str) {
             pods = false;
         }
         "look" => pods = false,
-        "run" => {}
         "broken" => {
             world.broken.insert(rest.to_owned());
         }
@@ -81,17 +92,12 @@ fn happen(world: &mut World, what: &str) {
             let (phase, message) = rest.split_once(' ').unwrap_or((rest, ""));
             assert!(world.analysis(phase, message), "{what}: no AnalysisRun is open");
         }
-        "crash" => {
-            world.crash_after(usize::try_from(number()).unwrap());
-            return;
-        }
         "seconds" => {
             world.run_for(SignedDuration::from_secs(number()));
-            return;
         }
         other => panic!("unknown word {other:?}"),
     }
-    if pods { world.run() } else { drop(world.settle()) }
+    pods
 }
 
 fn play(title: &str, scenario: &Scenario) -> Vec<Moment> {

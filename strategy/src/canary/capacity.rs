@@ -167,7 +167,8 @@ fn by_numbers<'a>(release: &Release<'a>, draft: &mut Draft, wanted: Wanted) -> P
         plans.push((new, plan));
     }
     if let Some(stable) = stable {
-        let held = release.revisions.new.is_some_and(|new| paused_by_hand(release, new)) && !freely;
+        let by_hand = |new| paused_by_hand(release, new);
+        let held = release.revisions.new.map_or(release.rollout.spec.is_paused(), by_hand) && !freely;
         plans.push((stable, if held { Plan::Keep } else { Plan::Replicas(rest) }));
     }
     let available: i32 = release.revisions.all.iter().map(|set| pods(Some(set)).available).sum();

@@ -138,9 +138,9 @@ fn template(rollout: &Rollout) -> Checked {
     let mut names = Vec::new();
     for (index, container) in containers.iter().enumerate() {
         let text = |key: &str| container.get(key).and_then(Value::as_str).unwrap_or_default();
-        for key in ["name", "image"] {
+        for (key, right) in [("name", "every container has a name"), ("image", "every container has an image")] {
             if text(key).is_empty() {
-                return Err(required(format!("{field}[{index}].{key}"), format!("every container has a {key}")));
+                return Err(required(format!("{field}[{index}].{key}"), right));
             }
         }
         if names.contains(&text("name")) {
@@ -213,6 +213,13 @@ fn strategy(rollout: &Rollout, canary: &CanaryStrategy) -> Checked {
             at("trafficRouting.nginx.stableIngress"),
             "the name of the Ingress that serves the stable version",
         ));
+    }
+    let routes = routing.managed_routes.as_deref().unwrap_or_default();
+    for (index, route) in routes.iter().enumerate() {
+        if routes.iter().take(index).any(|earlier| earlier.name == route.name) {
+            let field = at(&format!("trafficRouting.managedRoutes[{index}].name"));
+            return Err(invalid(field, &route.name, "duplicate name: each managed route has its own"));
+        }
     }
     if let Some(weight) = routing.max_traffic_weight.filter(|weight| *weight <= 0) {
         return Err(invalid(at("trafficRouting.maxTrafficWeight"), weight, "must be greater than 0"));

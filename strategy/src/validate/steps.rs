@@ -55,7 +55,9 @@ fn one(path: &str, step: &CanaryStep, most: i32) -> Checked {
     if let Some(pause) = &step.pause
         && let Err(error) = pause.wait()
     {
-        return Err(invalid(format!("{path}.pause.duration"), "the duration", error));
+        let value =
+            pause.duration.as_ref().and_then(|duration| serde_json::to_string(duration).ok()).unwrap_or_default();
+        return Err(invalid(format!("{path}.pause.duration"), value, error));
     }
     if let Some(analysis) = &step.analysis
         && analysis.templates.as_ref().is_none_or(Vec::is_empty)

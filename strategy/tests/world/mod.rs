@@ -70,7 +70,9 @@ impl World {
         };
         let (broken, events, writes, violations) = (BTreeSet::new(), Vec::new(), Vec::new(), Vec::new());
         let mut world = Self { seen, now, broken, events, writes, violations, next_uid: 1 };
-        objects.into_iter().for_each(|object| world.add(object));
+        for object in objects {
+            world.add(object);
+        }
         world
     }
 
@@ -185,11 +187,11 @@ impl World {
                 "the weight falls towards a stable version without available pods",
             ),
             (
-                routed && weight > 0 && canary_now == 0 && canary_before > 0,
+                released && weight > 0 && canary_now == 0 && canary_before > 0,
                 "the canary loses its pods before its traffic",
             ),
             (
-                routed && weight < max && stable_now == 0 && stable_before > 0,
+                released && weight < max && stable_now == 0 && stable_before > 0,
                 "the stable version loses its pods before its traffic",
             ),
             (!routed && available < available_before && available < least, "fewer available pods than allowed"),
@@ -230,7 +232,7 @@ impl World {
                 }
             }
             Action::DeleteReplicaSet { target } => {
-                seen.replica_sets.retain(|set| set.metadata.name.as_ref() != Some(&target.name))
+                seen.replica_sets.retain(|set| set.metadata.name.as_ref() != Some(&target.name));
             }
             Action::PatchService { target, patch } => {
                 let service = seen.services.get_mut(&target.name).unwrap();
@@ -260,7 +262,7 @@ impl World {
                 }
             }
             Action::DeleteAnalysisRun { target } => {
-                seen.analysis_runs.retain(|run| run.metadata.name.as_ref() != Some(&target.name))
+                seen.analysis_runs.retain(|run| run.metadata.name.as_ref() != Some(&target.name));
             }
         }
     }
