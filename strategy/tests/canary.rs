@@ -384,3 +384,37 @@ fn a_provider_that_does_not_answer_holds_the_release_and_is_told_once() {
         assert_eq!(world.status().phase.as_deref(), Some("Healthy"), "{}", json!(world.status()));
     }
 }
+
+#[test]
+fn a_version_with_any_traffic_has_the_least_number_of_pods_asked_for() {
+    let mut world = nginx(5, &json!([{ "setWeight": 0 }, { "pause": {} }, { "setWeight": 20 }, { "pause": {} }]));
+    world.spec(&json!({ "strategy": { "canary": { "minPodsPerReplicaSet": 3 } } }));
+    world.run(10);
+    world.image("web:2");
+    world.rest();
+    assert_eq!(world.pods("web:2"), 0);
+    world.promote();
+    world.rest();
+    assert_eq!((world.weight(), world.pods("web:2")), (Some(20), 3));
+}
+
+#[test]
+fn what_is_not_built_yet_is_refused_by_name() {
+    for (spec, field) in [
+        (json!({ "rollbackWindow": { "revisions": 2 } }), "spec.rollbackWindow"),
+        (
+            json!({ "strategy": { "canary": { "replicaProgressThreshold": { "type": "Percent", "value": 50 } } } }),
+            "spec.strategy.canary.replicaProgressThreshold",
+        ),
+        (json!({ "restartAt": "2026-01-01T00:00:00Z" }), "spec.restartAt"),
+    ] {
+        let mut world = nginx(2, &json!([{ "setWeight": 20 }]));
+        world.spec(&spec);
+        world.settle();
+        let message = world.status().message.unwrap_or_default();
+        assert!(message.contains(field) && message.contains("is not supported yet"), "{message}");
+        assert!(world.seen.replica_sets.is_empty());
+        world.settle();
+        assert_eq!(world.events.len(), 1, "it is told once: {:?}", world.events);
+    }
+}

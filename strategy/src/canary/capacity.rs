@@ -48,7 +48,11 @@ fn routed<'a>(release: &Release<'a>, draft: &mut Draft, wanted: Wanted, promotin
     let initial = Release::initial(&draft.status);
     let promoted = release.promoted(&draft.status);
     let stable_is_whole = pods(release.revisions.stable).available >= release.desired;
-    let share = |weight| replicas::share(release.desired, weight, release.max);
+    let least = release.canary.min_pods_per_replica_set.unwrap_or(0).min(release.desired);
+    let share = |weight| match replicas::share(release.desired, weight, release.max) {
+        0 => 0,
+        count => count.max(least),
+    };
     let count = if initial || promoted { release.desired } else { share(wanted.capacity.max(in_force)) };
     if let Some(new) = release.revisions.new {
         let plan = if draft.aborted() && !promoted {

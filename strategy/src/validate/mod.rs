@@ -113,6 +113,9 @@ fn spec(rollout: &Rollout) -> Result<&CanaryStrategy, Problem> {
     {
         return Err(unsupported("spec.restartAt"));
     }
+    if spec.rollback_window.as_ref().is_some_and(|window| window.revisions.is_some_and(|revisions| revisions > 0)) {
+        return Err(unsupported("spec.rollbackWindow"));
+    }
     match rollout.strategy_kind() {
         StrategyKind::Canary(canary) => strategy(rollout, canary).map(|()| canary),
         StrategyKind::BlueGreen(_) => Err(unsupported("spec.strategy.blueGreen")),
@@ -159,6 +162,9 @@ fn strategy(rollout: &Rollout, canary: &CanaryStrategy) -> Checked {
     let at = |field: &str| format!("spec.strategy.canary.{field}");
     if canary.ping_pong.is_some() {
         return Err(unsupported(at("pingPong")));
+    }
+    if canary.replica_progress_threshold.is_some() {
+        return Err(unsupported(at("replicaProgressThreshold")));
     }
     fences(canary)?;
     if let Some(limit) = canary.scale_down_delay_revision_limit {
