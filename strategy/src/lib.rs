@@ -10,7 +10,6 @@
 pub mod canary;
 pub mod conditions;
 pub mod message;
-pub mod references;
 pub mod replicas;
 pub mod revision;
 pub mod validate;
@@ -31,9 +30,9 @@ pub struct Observation {
     pub rollout: Rollout,
     /// ReplicaSets of its namespace that it controls, or that match its selector and have no controller.
     pub replica_sets: Vec<ReplicaSet>,
-    /// The Services named by [`references`] that exist, by name.
+    /// The Services it names that exist, by name.
     pub services: BTreeMap<String, Service>,
-    /// The router's objects named by [`references`] that exist.
+    /// The objects that exist among its routers' references.
     pub routes: traffic::Objects,
     /// AnalysisRuns of its namespace that it controls.
     pub analysis_runs: Vec<AnalysisRun>,
