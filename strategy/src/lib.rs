@@ -10,6 +10,7 @@
 pub mod canary;
 pub mod conditions;
 pub mod message;
+mod release;
 pub mod replicas;
 pub mod revision;
 pub mod validate;
@@ -141,5 +142,5 @@ pub struct Event {
 
 /// The whole meaning of the product for a Rollout, testable without a cluster.
 pub fn decide(seen: &Observation, now: Timestamp) -> Decision {
-    canary::decide(seen, now)
+    release::decide(seen, now)
 }

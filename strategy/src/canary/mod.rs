@@ -14,37 +14,22 @@ mod state;
 mod status;
 pub mod step;
 
-pub(crate) use self::analysis::templates as analysis_templates;
+use std::ops::Deref;
 
-use std::time::Duration;
-
-use crds::jiff::{SignedDuration, Timestamp};
-use crds::words::{POD_TEMPLATE_HASH_LABEL, REVISION_ANNOTATION};
-use crds::{CanaryStep, CanaryStrategy, ReplicaSet, Rollout, RolloutStatus, Time};
-use serde_json::json;
+use crds::{CanaryStep, CanaryStrategy, RolloutStatus};
 use traffic::{Router, Weight};
 
-use crate::replicas::{Bounds, Pods};
-use crate::revision::{self, PodTemplateHash, Revisions};
-use crate::words::{condition, reason};
-use crate::{Action, Decision, Event, EventType, Observation, conditions, message, replicas, validate};
-
-/// How long a reference that does not exist yet is waited for before it is looked at again.
-const LOOK_AGAIN: Duration = Duration::from_secs(20);
+use crate::release::history;
+pub(crate) use crate::release::{Draft, Facts, at, pods};
+use crate::replicas::Bounds;
+use crate::{Decision, replicas};
 
 /// What one pass knows.
 pub(crate) struct Release<'a> {
-    pub seen: &'a Observation,
-    pub rollout: &'a Rollout,
+    facts: Facts<'a>,
     pub canary: &'a CanaryStrategy,
     pub steps: &'a [CanaryStep],
-    pub revisions: Revisions<'a>,
-    pub now: Timestamp,
-    /// Pods wanted.
-    pub desired: i32,
     pub bounds: Bounds,
-    /// Label of the wanted version.
-    pub hash: PodTemplateHash,
     pub routers: Vec<Box<dyn Router>>,
     /// The largest share that any router sends to the canary; `None` without routing, or when it cannot be told.
     pub in_force: Option<Weight>,
@@ -52,67 +37,28 @@ pub(crate) struct Release<'a> {
     pub max: i32,
 }
 
-/// What one pass makes.
-#[derive(Default)]
-pub(crate) struct Draft {
-    pub status: RolloutStatus,
-    pub actions: Vec<Action>,
-    pub events: Vec<Event>,
-    /// The position moved and has to be written before anything else is done.
-    pub settles: bool,
-    wake: Option<Timestamp>,
-}
+impl<'a> Deref for Release<'a> {
+    type Target = Facts<'a>;
 
-impl Draft {
-    /// Look again at this time at the latest.
-    pub fn wake_at(&mut self, at: Timestamp) {
-        self.wake = Some(self.wake.map_or(at, |earlier| earlier.min(at)));
-    }
-
-    pub fn normal(&mut self, reason: &'static str, message: String) {
-        self.events.push(Event { event_type: EventType::Normal, reason, message });
-    }
-
-    pub fn warning(&mut self, reason: &'static str, message: String) {
-        self.events.push(Event { event_type: EventType::Warning, reason, message });
-    }
-
-    pub fn index(&self) -> usize {
-        usize::try_from(self.status.current_step_index.unwrap_or(0)).unwrap_or(0)
-    }
-
-    pub fn set_index(&mut self, index: usize) {
-        self.status.current_step_index = i32::try_from(index).ok();
-    }
-
-    pub fn aborted(&self) -> bool {
-        self.status.abort == Some(true)
-    }
-
-    /// What the status says is told once it is written, so with the decision that has nothing left to do; what an action does is told
-    /// with it. Warnings never wait.
-    fn finish(mut self, now: Timestamp) -> Decision {
-        if !self.actions.is_empty() {
-            self.events.retain(|event| {
-                event.event_type == EventType::Warning
-                    || [reason::SWITCH_SERVICE, reason::NEW_REPLICA_SET].contains(&event.reason)
-            });
-        }
-        let requeue_after = self.wake.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO));
-        Decision { status: self.status, actions: self.actions, events: self.events, requeue_after }
+    fn deref(&self) -> &Facts<'a> {
+        &self.facts
     }
 }
 
-/// Pods of a ReplicaSet; none when it does not exist.
-pub(crate) fn pods(set: Option<&ReplicaSet>) -> Pods {
-    set.map_or(Pods::default(), |set| Pods {
-        wanted: set.replicas_or_default(),
-        available: set.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0),
-    })
-}
-
-pub(crate) fn seconds(seconds: i32) -> SignedDuration {
-    SignedDuration::from_secs(i64::from(seconds))
+/// Decides about a Rollout with a canary strategy.
+pub(crate) fn pass<'a>(facts: Facts<'a>, canary: &'a CanaryStrategy, draft: Draft) -> Decision {
+    let routers = traffic::routers(facts.rollout);
+    let in_force = routing::in_force(&routers, facts.seen);
+    let release = Release {
+        canary,
+        steps: canary.steps(),
+        bounds: replicas::bounds(canary, facts.desired),
+        routers,
+        in_force,
+        max: canary.traffic_routing.as_ref().and_then(|routing| routing.max_traffic_weight).unwrap_or(100),
+        facts,
+    };
+    release.pass(draft)
 }
 
 impl Release<'_> {
@@ -120,65 +66,12 @@ impl Release<'_> {
         !self.routers.is_empty()
     }
 
-    /// The wanted version is the stable one.
-    pub fn promoted(&self, status: &RolloutStatus) -> bool {
-        status.stable_rs.as_deref() == Some(self.hash.0.as_str())
-    }
-
     /// Nothing was ever promoted.
     pub fn initial(status: &RolloutStatus) -> bool {
-        status.stable_rs.as_deref().is_none_or(str::is_empty)
+        Facts::initial(status)
     }
 
-    /// Name of the wanted version's ReplicaSet.
-    pub fn new_name(&self) -> String {
-        self.revisions
-            .new
-            .and_then(|set| set.metadata.name.clone())
-            .unwrap_or_else(|| format!("{}-{}", self.rollout.metadata.name.as_deref().unwrap_or_default(), self.hash))
-    }
-}
-
-/// Decides about a Rollout with a canary strategy.
-pub fn decide(seen: &Observation, now: Timestamp) -> Decision {
-    let rollout = &seen.rollout;
-    let mut draft = Draft { status: rollout.status.clone().unwrap_or_default(), ..Draft::default() };
-    draft.status.observed_generation = rollout.metadata.generation.map(|generation| generation.to_string());
-    if let Err(invalid) = validate::validate(seen) {
-        return refuse(draft, rollout, &invalid, now);
-    }
-    conditions::remove(&mut draft.status, "InvalidSpec");
-    let Some(canary) = rollout.canary() else { return draft.finish(now) };
-    let revisions = revision::sort(seen);
-    let desired = rollout.spec.replicas.unwrap_or(1);
-    let routers = traffic::routers(rollout);
-    let hash = if let Some(hash) = revisions.new.and_then(revision::hash_of) {
-        PodTemplateHash(hash.to_owned())
-    } else {
-        let template = rollout.spec.template.clone().unwrap_or_default();
-        revision::hash(&template, draft.status.collision_count)
-    };
-    let in_force = routing::in_force(&routers, seen);
-    let release = Release {
-        seen,
-        rollout,
-        canary,
-        steps: canary.steps(),
-        revisions,
-        now,
-        desired,
-        bounds: replicas::bounds(canary, desired),
-        hash,
-        routers,
-        in_force,
-        max: canary.traffic_routing.as_ref().and_then(|routing| routing.max_traffic_weight).unwrap_or(100),
-    };
-    release.pass(draft)
-}
-
-impl Release<'_> {
     fn pass(&self, mut draft: Draft) -> Decision {
-        self.own_metadata(&mut draft);
         state::begin(self, &mut draft);
         analysis::judge(self, &mut draft);
         if draft.aborted() {
@@ -189,63 +82,11 @@ impl Release<'_> {
         routing::route(self, &mut draft, weight);
         capacity::scale(self, &mut draft, weight, promoting);
         analysis::runs(self, &mut draft);
-        capacity::history(self, &mut draft);
+        history::limit(self, &mut draft);
         status::fill(self, &mut draft, weight);
         if draft.aborted() {
-            // Whatever else fails, the users are safe first.
-            draft.actions.sort_by_key(|action| !matches!(action, Action::Route(_) | Action::PatchService { .. }));
+            draft.traffic_first();
         }
         draft.finish(self.now)
     }
-
-    /// Revision annotations, adoption, and a number of replicas where the user gave none.
-    fn own_metadata(&self, draft: &mut Draft) {
-        let mut own = json!({});
-        for action in revision::annotation_patches(self.seen, &self.revisions) {
-            match action {
-                Action::PatchRollout { patch } => crds::json_patch::merge(&mut own, &patch),
-                other => draft.actions.push(other),
-            }
-        }
-        if self.revisions.new.is_none() {
-            // The number the ReplicaSet will be created with, so that the Rollout is written once.
-            let number = revision::revision_number(&self.revisions).to_string();
-            crds::json_patch::merge(&mut own, &json!({"metadata": {"annotations": {REVISION_ANNOTATION: number}}}));
-            let stored = self.rollout.metadata.annotations.as_ref().and_then(|all| all.get(REVISION_ANNOTATION));
-            if stored == Some(&number) {
-                own = json!({});
-            }
-        }
-        if self.rollout.spec.replicas.is_none() {
-            crds::json_patch::merge(&mut own, &json!({"spec": {"replicas": self.desired}}));
-        }
-        if own != json!({}) {
-            draft.actions.push(Action::PatchRollout { patch: own });
-        }
-    }
 }
-
-/// A spec that cannot be carried out: said on the object, nothing else touched.
-fn refuse(mut draft: Draft, rollout: &Rollout, invalid: &validate::Invalid, now: Timestamp) -> Decision {
-    let known = conditions::find(&draft.status, "InvalidSpec").is_some_and(|old| old.message == invalid.message);
-    conditions::set(&mut draft.status, "InvalidSpec", "True", condition::INVALID_SPEC, &invalid.message, now);
-    if !known {
-        draft.warning(reason::INVALID_SPEC, invalid.message.clone());
-    }
-    let (phase, message) = message::phase(rollout, &draft.status);
-    draft.status.phase = Some(phase.to_owned());
-    draft.status.message = Some(message);
-    let mut decision = draft.finish(now);
-    if invalid.transient {
-        decision.requeue_after = Some(LOOK_AGAIN);
-    }
-    decision
-}
-
-/// Time as the API writes it.
-pub(crate) fn at(time: Timestamp) -> Time {
-    Time(time)
-}
-
-/// Label selector of the pods of one version, for `rollouts-pod-template-hash`.
-pub(crate) const HASH: &str = POD_TEMPLATE_HASH_LABEL;

@@ -1,9 +1,10 @@
 //! The position: which step is current, and what weight and pods it asks for.
 
 use super::step::{self, Outcome};
-use super::{Draft, Release, at, pods};
+use super::{Draft, Release, pods};
+use crate::release::state;
 use crate::words::{condition, reason};
-use crate::{conditions, replicas, revision};
+use crate::{conditions, replicas};
 
 /// What the position asks of traffic and capacity, in units of the router's total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,20 +126,7 @@ pub(super) fn promote(release: &Release<'_>, draft: &mut Draft) -> bool {
     } else {
         format!("Completed all {} canary steps", release.steps.len())
     };
-    let number = revision::revision_number(&release.revisions);
-    draft.normal(reason::COMPLETED, format!("Rollout completed update to revision {number} ({}): {why}", release.hash));
-    draft.status.stable_rs = Some(release.hash.0.clone());
-    // The version that was stable until now becomes an old one, for which the history limit may have something to do.
-    draft.wake_at(release.now);
-    draft.status.pause_conditions = None;
-    draft.status.controller_pause = None;
-    draft.status.abort = None;
-    draft.status.aborted_at = None;
-    draft.status.promote_full = None;
+    state::promote(release, draft, &why, if full { "FastPromoted" } else { "Promoted" });
     draft.set_index(release.steps.len());
-    if let Some(duration) = &mut draft.status.duration {
-        duration.finished_at = Some(at(release.now));
-        duration.completion_status = Some(if full { "FastPromoted" } else { "Promoted" }.to_owned());
-    }
     true
 }

@@ -82,7 +82,7 @@ fn analysis(seen: &Observation, field: &str, wanted: &RolloutAnalysis) -> Checke
             ));
         }
     }
-    match validate_analysis(wanted, &crate::canary::analysis_templates(seen)).into_iter().next() {
+    match validate_analysis(wanted, &crate::release::analysis::templates(seen)).into_iter().next() {
         Some(error) => Err(Problem { transient: true, ..invalid(format!("{field}.templates"), names(wanted), error) }),
         None => Ok(()),
     }
