@@ -5,6 +5,7 @@
 
 pub mod condition;
 mod phase;
+pub mod promql;
 pub mod provider;
 pub mod run;
 pub mod template;

@@ -229,6 +229,12 @@ fn how_runs_end() {
             "Analysis spec invalid: metric 'errors': interval: is absent with count 2: interval must be specified when count > 1",
         ),
         (
+            metric(json!({"provider": {"prometheus": {"query": "sum(rate(x[5m])"}}})),
+            "",
+            "Error",
+            "Analysis spec invalid: metric 'errors': provider.prometheus.query: \"sum(rate(x[5m])\" is no PromQL: at 1:16: expected an operator, a comma or a closing parenthesis, found the end of the query",
+        ),
+        (
             metric(json!({"successCondition": "result < {{args.limit}}"})),
             "",
             "Error",

@@ -71,6 +71,12 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "{analysis: {templates: [{templateName: bad-condition}]}}",
         "successCondition",
     ),
+    (
+        "bad-promql",
+        "{setWeight: 20}",
+        "{analysis: {templates: [{templateName: bad-promql}]}}",
+        "metric 'm': provider.prometheus.query: \"sum(rate(x[5m])\" is no PromQL: at 1:16: expected an operator",
+    ),
     ("endless", "{setWeight: 20}", "{analysis: {templates: [{templateName: endless}]}}", "runs indefinitely"),
     (
         "ready-beyond-deadline",
@@ -115,6 +121,12 @@ kind: AnalysisTemplate
 metadata: {name: bad-condition}
 spec:
   metrics: [{name: m, successCondition: 'result >', provider: {prometheus: {address: 'http://x', query: up}}}]
+---
+apiVersion: argoproj.io/v1alpha1
+kind: AnalysisTemplate
+metadata: {name: bad-promql}
+spec:
+  metrics: [{name: m, successCondition: 'true', provider: {prometheus: {address: 'http://x', query: 'sum(rate(x[5m])'}}}]
 ---
 apiVersion: argoproj.io/v1alpha1
 kind: AnalysisTemplate

@@ -1,20 +1,25 @@
 //! What can be said of metrics before anything is measured.
 
-use crds::{AnalysisRunSpec, DryRun, MeasurementRetention, Metric, RolloutAnalysis};
+use crds::{
+    AnalysisRunArgument, AnalysisRunSpec, Argument, DryRun, MeasurementRetention, Metric, RolloutAnalysis, ValueFrom,
+};
 
 use super::{TemplateError, Templates, flatten};
 use crate::condition::{Program, Type};
+use crate::promql;
 use crate::run::metric::{duration, whole};
 use crate::run::summary::rule_fits;
 
-/// Problems of the templates that `analysis` names, without the values of arguments.
+/// Problems of the templates that `analysis` names, with the values of those arguments that are known before the run.
 pub fn validate(analysis: &RolloutAnalysis, templates: &dyn Templates) -> Vec<TemplateError> {
     let flat = match flatten::flatten(analysis.templates.as_deref().unwrap_or_default(), templates) {
         Ok(flat) => flat,
         Err(error) => return vec![error],
     };
-    let mut found = validate_spec(&flat.metrics, &flat.dry_run, &flat.retention);
     let given = analysis.args.as_deref().unwrap_or_default();
+    let args: Vec<Argument> = flat.args.iter().map(|arg| before_the_run(arg, given)).collect();
+    let metrics: Vec<Metric> = flat.metrics.iter().map(|metric| filled(metric, &args)).collect();
+    let mut found = validate_spec(&metrics, &flat.dry_run, &flat.retention);
     for arg in &flat.args {
         let open = arg.value.is_none() && arg.value_from.is_none();
         let filled =
@@ -26,17 +31,29 @@ pub fn validate(analysis: &RolloutAnalysis, templates: &dyn Templates) -> Vec<Te
     found
 }
 
+/// A declared argument as far as it is known: what only the run will know comes from somewhere.
+fn before_the_run(declared: &Argument, given: &[AnalysisRunArgument]) -> Argument {
+    let over = given.iter().find(|over| over.name == declared.name);
+    match over {
+        Some(AnalysisRunArgument { value: Some(value), .. }) => {
+            Argument { value: Some(value.clone()), value_from: None, ..declared.clone() }
+        }
+        Some(AnalysisRunArgument { value_from: Some(_), .. }) => {
+            Argument { value: None, value_from: Some(ValueFrom::default()), ..declared.clone() }
+        }
+        Some(AnalysisRunArgument { value: None, value_from: None, .. }) | None => declared.clone(),
+    }
+}
+
+/// The metric with the arguments that are known; as it is when it cannot be filled in.
+fn filled(metric: &Metric, args: &[Argument]) -> Metric {
+    super::args::known(metric, args).unwrap_or_else(|_| metric.clone())
+}
+
 /// Problems of the spec of a run.
 pub fn validate_run(spec: &AnalysisRunSpec) -> Vec<TemplateError> {
     validate_with(
-        &spec
-            .metrics
-            .iter()
-            .map(|metric| {
-                let given = spec.args.as_deref().unwrap_or_default();
-                super::args::known(metric, given).unwrap_or_else(|_| metric.clone())
-            })
-            .collect::<Vec<_>>(),
+        &spec.metrics.iter().map(|metric| filled(metric, spec.args.as_deref().unwrap_or_default())).collect::<Vec<_>>(),
         spec.dry_run.as_deref().unwrap_or_default(),
         spec.measurement_retention.as_deref().unwrap_or_default(),
         // A condition that does not fit is an error of each measurement, as users know it.
@@ -209,8 +226,12 @@ impl MetricChecker<'_> {
             }
         }
         if let Some(prometheus) = &self.metric.provider.prometheus {
-            if prometheus.query.as_deref().unwrap_or_default().trim().is_empty() {
+            let query = prometheus.query.as_deref().unwrap_or_default();
+            if query.trim().is_empty() {
                 self.wrong("provider.prometheus.query", "is empty: write a PromQL query".to_owned());
+            } else if let Err(error) = promql::check(query) {
+                let shown = query.trim();
+                self.wrong("provider.prometheus.query", format!("\"{shown}\" is no PromQL: {error}"));
             }
             if let Some(timeout) = prometheus.timeout.filter(|timeout| *timeout < 0) {
                 self.wrong("provider.prometheus.timeout", format!("is {timeout}: it must be at least 0 seconds"));
