@@ -15,6 +15,7 @@ pub mod replicas;
 pub mod revision;
 pub mod validate;
 pub mod words;
+pub mod workload;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,6 +30,8 @@ use serde_json::Value;
 pub struct Observation {
     /// The Rollout itself.
     pub rollout: Rollout,
+    /// What `spec.workloadRef` names, when that exists.
+    pub workload: Option<workload::Workload>,
     /// ReplicaSets of its namespace that it controls, or that match its selector and have no controller.
     pub replica_sets: Vec<ReplicaSet>,
     /// The Services it names that exist, by name.
@@ -99,6 +102,15 @@ pub enum Action {
         /// Merge patch.
         patch: Value,
     },
+    /// Replicas of the workload that `spec.workloadRef` names.
+    PatchWorkload {
+        /// What it is.
+        kind: workload::WorkloadKind,
+        /// Which.
+        target: Target,
+        /// Merge patch.
+        patch: Value,
+    },
     /// A router's object.
     Route(traffic::Write),
     /// A new AnalysisRun with a deterministic name.
@@ -142,5 +154,8 @@ pub struct Event {
 
 /// The whole meaning of the product for a Rollout, testable without a cluster.
 pub fn decide(seen: &Observation, now: Timestamp) -> Decision {
-    release::decide(seen, now)
+    if seen.rollout.metadata.deletion_timestamp.is_some() {
+        return workload::farewell(seen, now);
+    }
+    release::decide(&workload::resolve(seen), now)
 }

@@ -38,8 +38,13 @@ pub mod condition {
     pub const TRAFFIC_ROUTING: &str = "TrafficRoutingError";
 }
 
+/// Finalizer of Rollouts that have taken pods from the Deployment they reference: when they are deleted, it gets them back first.
+pub const WORKLOAD_FINALIZER: &str = "rollout.argoproj.io/scaled-down-workload";
+
 /// Reasons of events.
 pub mod reason {
+    /// The referenced Deployment lost pods to the Rollout, or got them back.
+    pub const WORKLOAD_SCALED: &str = "WorkloadScaled";
     /// A new revision.
     pub const UPDATED: &str = "RolloutUpdated";
     /// Its ReplicaSet.

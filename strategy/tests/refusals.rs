@@ -22,6 +22,9 @@ struct Row {
     /// Merge patches of the objects around it, by kind and name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     change: BTreeMap<String, Value>,
+    /// Other objects that are there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    objects: Vec<Value>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     remove: Vec<String>,
     #[serde(default)]
@@ -55,6 +58,7 @@ fn world(row: &Row) -> World {
             object["kind"] = json!("Removed");
         }
     }
+    objects.extend(row.objects.iter().cloned());
     World::new(objects, "2026-01-01T00:00:00Z".parse().unwrap())
 }
 

@@ -27,6 +27,9 @@ struct Scenario {
     canary: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     spec: Option<Value>,
+    /// Other objects that are there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    objects: Vec<Value>,
     then: Vec<Moment>,
 }
 
@@ -85,6 +88,18 @@ fn happen_unseen(world: &mut World, what: &str) -> bool {
         "abort" => world.patch_status(&json!({ "abort": true })),
         "retry" => world.patch_status(&json!({ "abort": false })),
         "promote" => world.promote(),
+        "workload" => world.patch_workload(&serde_json::from_str(rest).unwrap()),
+        "add" => world.add(serde_json::from_str(rest).unwrap()),
+        "workload-gone" => world.remove_workload(),
+        "delete-without-pods" => {
+            world.patch_metadata(&json!({ "deletionTimestamp": world.now.to_string() }));
+            pods = false;
+        }
+        "seconds-without-pods" => {
+            world.now += SignedDuration::from_secs(number());
+            pods = false;
+        }
+        "delete" => world.patch_metadata(&json!({ "deletionTimestamp": world.now.to_string() })),
         "promote-full" => world.patch_status(&json!({ "promoteFull": true })),
         "pause" => world.patch_spec(&json!({ "paused": true })),
         "resume" => world.patch_spec(&json!({ "paused": false })),
@@ -103,6 +118,9 @@ fn happen_unseen(world: &mut World, what: &str) -> bool {
 fn play(title: &str, scenario: &Scenario) -> Vec<Moment> {
     let spec = scenario.spec.clone().unwrap_or_else(|| json!({}));
     let mut world = World::new(given(&scenario.canary, &spec), "2026-01-01T00:00:00Z".parse().unwrap());
+    for object in &scenario.objects {
+        world.add(object.clone());
+    }
     let mut seen = Vec::new();
     for moment in &scenario.then {
         let (writes, events) = (world.writes.len(), world.events.len());

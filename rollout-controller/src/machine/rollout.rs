@@ -19,8 +19,8 @@ use crate::apply::{Outcome, called, merge, routing};
 use crate::events::Note;
 use crate::queue::Next;
 use crate::telemetry::{self, Trace};
-use crate::view::Key;
 use crate::view::store::Name;
+use crate::view::{Key, references, workloads};
 use crate::words;
 
 /// Fields of the status that count; a change of these alone may wait for company.
@@ -41,8 +41,15 @@ impl Machines {
         };
         match &*rollout {
             Guarded::Malformed(malformed) => return self.malformed_rollout(key, name, malformed).await,
-            Guarded::Valid(rollout) if rollout.metadata.deletion_timestamp.is_some() => return Next::Rest,
-            Guarded::Valid(_) => {}
+            Guarded::Valid(rollout) if rollout.metadata.deletion_timestamp.is_some() && !holds_on(rollout) => {
+                return Next::Rest;
+            }
+            Guarded::Valid(rollout) => {
+                if let Err(problem) = self.read_workload(rollout).await {
+                    tracing::warn!(rollout = %name, problem, "cannot read what workloadRef names");
+                    return Next::BackOff;
+                }
+            }
         }
         let mut notes = Vec::new();
         let mut wrote = false;
@@ -71,6 +78,21 @@ impl Machines {
         self.metrics.unsettled.inc();
         tracing::error!(rollout = %name, rounds = ROUNDS, "found no rest");
         Next::BackOff
+    }
+
+    /// Reads the workload that the Rollout references, when it is not in the picture; that it does not exist is no failure.
+    async fn read_workload(&self, rollout: &Rollout) -> Result<(), String> {
+        let Some((kind, name)) = references::workload(rollout) else { return Ok(()) };
+        self.view.workloads.want(kind);
+        if self.view.workloads.knows(kind, &name) {
+            return Ok(());
+        }
+        let api = workloads::api(self.writer.client(), &name.namespace, kind);
+        let found = api.get_opt(&name.name).await.map_err(|error| format!("{} \"{name}\": {error}", kind.kind()))?;
+        if let Some(found) = found {
+            self.view.take_workload(kind, found, Some(&Key::Rollout(Name::of(&rollout.metadata))));
+        }
+        Ok(())
     }
 
     /// Applies one action and takes in the answer.
@@ -108,6 +130,12 @@ impl Machines {
                 let outcome =
                     writer.patch(&writer.api(&namespace), "Service", &target.name, &aimed(patch, target)).await;
                 (named("Service", target), words::WRITE_REFUSED, outcome.map(|service| view.take_service(service, by)))
+            }
+            Action::PatchWorkload { kind, target, patch } => {
+                let api = workloads::api(writer.client(), &namespace, *kind);
+                let outcome = writer.patch(&api, kind.kind(), &target.name, &aimed(patch, target)).await;
+                let outcome = outcome.map(|object| view.take_workload(*kind, object, by));
+                (named(kind.kind(), target), words::WRITE_REFUSED, outcome)
             }
             Action::Route(write) => {
                 let outcome = writer.route(&namespace, write).await;
@@ -374,6 +402,12 @@ impl Machines {
         memory.carry.remove(name);
         memory.steps.remove(name);
     }
+}
+
+/// The Rollout is not let go before its workload is whole again.
+fn holds_on(rollout: &Rollout) -> bool {
+    let finalizers = rollout.metadata.finalizers.iter().flatten();
+    finalizers.into_iter().any(|found| found == strategy::words::WORKLOAD_FINALIZER)
 }
 
 /// Adds what is not there yet.

@@ -10,6 +10,7 @@ pub mod gauges;
 pub mod references;
 pub mod store;
 pub mod watch;
+pub mod workloads;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -58,6 +59,8 @@ pub struct View {
     pub templates: Store<Guarded<AnalysisTemplate>>,
     /// ClusterAnalysisTemplates.
     pub cluster_templates: Store<Guarded<ClusterAnalysisTemplate>>,
+    /// What Rollouts reference with `workloadRef`.
+    pub workloads: workloads::Workloads,
     index: Index,
     queue: Arc<Queue<Key>>,
 }
@@ -78,6 +81,7 @@ impl View {
             runs: Store::default(),
             templates: Store::default(),
             cluster_templates: Store::default(),
+            workloads: workloads::Workloads::default(),
             index: Index::default(),
             queue,
         }
@@ -85,9 +89,12 @@ impl View {
 
     /// Everything a decision about the Rollout may look at.
     pub fn observe(&self, name: &Name, rollout: &Rollout) -> Observation {
+        let workload = references::workload(rollout).and_then(|(kind, name)| self.workloads.get(kind, &name));
+        let replica_sets = self.replica_sets_of(&strategy::workload::resolved(rollout, workload.as_ref()));
         let mut seen = Observation {
             rollout: rollout.clone(),
-            replica_sets: self.replica_sets_of(rollout),
+            workload,
+            replica_sets,
             services: BTreeMap::new(),
             routes: traffic::Objects::new(),
             analysis_runs: Vec::new(),
@@ -121,7 +128,7 @@ impl View {
                         seen.cluster_analysis_templates.insert(name, (**template).clone());
                     }
                 }
-                Referenced::Route(..) => {}
+                Referenced::Route(..) | Referenced::Workload(..) => {}
             }
         }
         for reference in traffic::routers(rollout).iter().flat_map(|router| router.references()) {
@@ -229,7 +236,7 @@ impl View {
                 Guarded::Valid(template) => serde_json::to_value(&template.spec).and_then(serde_json::from_value).ok(),
                 Guarded::Malformed(_) => None,
             },
-            Referenced::Service(_) | Referenced::Route(..) => None,
+            Referenced::Service(_) | Referenced::Route(..) | Referenced::Workload(..) => None,
         }
     }
 
@@ -363,6 +370,7 @@ pub fn start(
     let all = watcher::Config::default();
     let ours = watcher::Config::default().labels(instance_selector);
     let hashed = watcher::Config::default().labels(crds::words::POD_TEMPLATE_HASH_LABEL);
+    tasks.spawn(workloads::run(view.clone(), client.clone(), namespace.map(str::to_owned), shared.clone()));
     let ingresses = match namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &ingress_kind()),
         None => Api::all_with(client.clone(), &ingress_kind()),

@@ -8,6 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crds::{AnalysisTemplateRef, AnalysisTemplateSpec, Rollout};
 
+use strategy::workload::WorkloadKind;
+
 use super::store::Name;
 
 /// An object that is named by another one.
@@ -15,6 +17,8 @@ use super::store::Name;
 pub enum Referenced {
     /// A Service.
     Service(Name),
+    /// The workload that holds the pod template.
+    Workload(WorkloadKind, Name),
     /// A router's object.
     Route(&'static str, Name),
     /// An AnalysisTemplate.
@@ -36,6 +40,9 @@ pub fn of_rollout(
             found.insert(Referenced::Route(reference.plural, Name::new(namespace.clone(), reference.name)));
         }
     }
+    if let Some((kind, name)) = workload(rollout) {
+        found.insert(Referenced::Workload(kind, name));
+    }
     let mut open: Vec<Referenced> =
         template_refs(rollout).filter_map(|reference| named(&namespace, reference)).collect();
     while let Some(next) = open.pop() {
@@ -47,6 +54,14 @@ pub fn of_rollout(
         }
     }
     found
+}
+
+/// The workload a Rollout references, when it is of a kind that can be.
+pub fn workload(rollout: &Rollout) -> Option<(WorkloadKind, Name)> {
+    let reference = rollout.spec.workload_ref.as_ref()?;
+    let namespace = rollout.metadata.namespace.clone().unwrap_or_default();
+    let name = reference.name.clone().filter(|name| !name.is_empty())?;
+    Some((WorkloadKind::of(reference)?, Name::new(namespace, name)))
 }
 
 fn named(namespace: &str, reference: &AnalysisTemplateRef) -> Option<Referenced> {

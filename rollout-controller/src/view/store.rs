@@ -158,6 +158,11 @@ impl<K: Resource> Store<K> {
         inner.drop_object(&name, buried)
     }
 
+    /// The object need not be kept; nothing is said about whether it exists.
+    pub fn forget(&self, name: &Name) {
+        drop(self.write().drop_object(name, None));
+    }
+
     /// A full list begins.
     pub fn begin_list(&self) {
         let mut inner = self.write();

@@ -9,3 +9,4 @@ mod lease;
 mod lifecycle;
 mod malformed;
 mod settle;
+mod workload;

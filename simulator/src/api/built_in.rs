@@ -33,6 +33,7 @@ pub(crate) fn prune(resource: &Resource, object: &mut Value, unknown: &mut Vec<S
         "ConfigMap" => through::<core::ConfigMap>(object),
         "Secret" => through::<core::Secret>(object),
         "Event" => through::<core::Event>(object),
+        "PodTemplate" => through::<core::PodTemplate>(object),
         "ServiceAccount" => through::<core::ServiceAccount>(object),
         "Deployment" => through::<apps::Deployment>(object),
         "ReplicaSet" => through::<apps::ReplicaSet>(object),

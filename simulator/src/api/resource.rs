@@ -130,6 +130,7 @@ const BUILT_IN: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("", "v1", "ConfigMap", "configmaps", "cm", "nu"),
     ("", "v1", "Secret", "secrets", "", "nu"),
     ("", "v1", "Event", "events", "ev", "nup"),
+    ("", "v1", "PodTemplate", "podtemplates", "", "ngu"),
     ("", "v1", "ServiceAccount", "serviceaccounts", "sa", "nud"),
     ("apps", "v1", "Deployment", "deployments", "deploy", "nsgcua"),
     ("apps", "v1", "ReplicaSet", "replicasets", "rs", "nsgcua"),

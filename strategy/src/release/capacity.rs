@@ -118,7 +118,7 @@ pub(crate) fn merge(actions: &mut Vec<Action>, target: Target, patch: &Value) {
 }
 
 /// Two patches as one. Not a merge: the nulls, which remove fields, have to stay.
-fn join(whole: &mut Value, patch: &Value) {
+pub(crate) fn join(whole: &mut Value, patch: &Value) {
     match (whole, patch) {
         (Value::Object(whole), Value::Object(patch)) => {
             for (field, value) in patch {

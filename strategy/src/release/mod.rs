@@ -22,7 +22,7 @@ use serde_json::json;
 use crate::replicas::Pods;
 use crate::revision::{self, PodTemplateHash, Revisions};
 use crate::words::{condition, reason};
-use crate::{Action, Decision, Event, EventType, Observation, canary, conditions, message, validate};
+use crate::{Action, Decision, Event, EventType, Observation, canary, conditions, message, validate, workload};
 
 /// How long a reference that does not exist yet is waited for before it is looked at again.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(20);
@@ -90,7 +90,8 @@ impl Draft {
         if !self.actions.is_empty() {
             self.events.retain(|event| {
                 event.event_type == EventType::Warning
-                    || [reason::SWITCH_SERVICE, reason::NEW_REPLICA_SET].contains(&event.reason)
+                    || [reason::SWITCH_SERVICE, reason::NEW_REPLICA_SET, reason::WORKLOAD_SCALED]
+                        .contains(&event.reason)
             });
         }
         let requeue_after = self.wake.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO));
@@ -152,9 +153,7 @@ impl Facts<'_> {
                 own = json!({});
             }
         }
-        if self.rollout.spec.replicas.is_none() {
-            crds::json_patch::merge(&mut own, &json!({"spec": {"replicas": self.desired}}));
-        }
+        capacity::join(&mut own, &workload::remember(self, draft));
         if own != json!({}) {
             draft.actions.push(Action::PatchRollout { patch: own });
         }
@@ -177,9 +176,16 @@ pub(crate) fn decide(seen: &Observation, now: Timestamp) -> Decision {
         let template = rollout.spec.template.clone().unwrap_or_default();
         revision::hash(&template, draft.status.collision_count)
     };
-    let facts = Facts { seen, rollout, revisions, now, desired: rollout.spec.replicas.unwrap_or(1), hash };
+    let Some(desired) = rollout.spec.replicas else {
+        // Before anything else, for everything depends on it.
+        let patch = json!({ "spec": { "replicas": workload::replicas(seen) } });
+        draft.actions.push(Action::PatchRollout { patch });
+        return draft.finish(now);
+    };
+    let facts = Facts { seen, rollout, revisions, now, desired, hash };
     let strategy = rollout.strategy_kind();
     facts.own_metadata(&mut draft);
+    workload::drain(&facts, &mut draft);
     match strategy {
         StrategyKind::Canary(canary) => canary::pass(facts, canary, draft),
         // Validation refuses these.

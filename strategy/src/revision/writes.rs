@@ -6,7 +6,7 @@ use crds::k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use crds::kube::Resource;
 use crds::words::{
     DESIRED_REPLICAS_ANNOTATION, POD_TEMPLATE_HASH_LABEL, REVISION_ANNOTATION, REVISION_HISTORY_ANNOTATION,
-    SCALE_DOWN_DEADLINE_ANNOTATION,
+    SCALE_DOWN_DEADLINE_ANNOTATION, WORKLOAD_GENERATION_ANNOTATION,
 };
 use crds::{ObjectMeta, PodTemplate, ReplicaSet, ReplicaSetSpec, Rollout};
 use serde_json::{Map, Value, json};
@@ -19,11 +19,12 @@ const DEFAULT_HISTORY_LIMIT: i32 = 10;
 /// `spec.replicas` when the user set none.
 const DEFAULT_REPLICAS: i32 = 1;
 /// Annotations of the Rollout which say something about the Rollout only.
-const NOT_COPIED: [&str; 4] = [
+const NOT_COPIED: [&str; 5] = [
     "kubectl.kubernetes.io/last-applied-configuration",
     REVISION_ANNOTATION,
     REVISION_HISTORY_ANNOTATION,
     DESIRED_REPLICAS_ANNOTATION,
+    WORKLOAD_GENERATION_ANNOTATION,
 ];
 /// Prefix of the annotations in which notifications remember what was sent.
 const NOTIFIED_PREFIX: &str = "notified.notifications.argoproj.io";

@@ -62,21 +62,20 @@ fn last(field: &str) -> &str {
 /// # Errors
 /// The first problem found.
 pub fn validate(seen: &Observation) -> Result<(), Invalid> {
+    let seen = &*crate::workload::resolve(seen);
     let name = seen.rollout.metadata.name.as_deref().unwrap_or_default();
-    spec(&seen.rollout).and_then(|canary| steps::check(canary).and_then(|()| references::check(seen, canary))).map_err(
-        |problem| Invalid {
+    crate::workload::check(seen)
+        .and_then(|()| spec(&seen.rollout))
+        .and_then(|canary| steps::check(canary).and_then(|()| references::check(seen, canary)))
+        .map_err(|problem| Invalid {
             message: format!("The Rollout \"{name}\" is invalid: {}: {}", problem.field, problem.text),
             field: problem.field,
             transient: problem.transient,
-        },
-    )
+        })
 }
 
 fn spec(rollout: &Rollout) -> Result<&CanaryStrategy, Problem> {
     let spec = &rollout.spec;
-    if spec.workload_ref.is_some() {
-        return Err(unsupported("spec.workloadRef"));
-    }
     for (field, value) in [
         ("spec.replicas", spec.replicas),
         ("spec.minReadySeconds", spec.min_ready_seconds),

@@ -90,6 +90,7 @@ impl World {
         Self {
             seen: Observation {
                 rollout,
+                workload: None,
                 replica_sets: Vec::new(),
                 services: ["web-stable", "web-canary"].map(|name| (name.to_owned(), service(name))).into(),
                 routes,
@@ -193,6 +194,7 @@ impl World {
                 *service = patched(service, patch);
                 format!("{} {patch}", target.name)
             }
+            Action::PatchWorkload { .. } => panic!("no workload here"),
             Action::Route(Write::Create { reference, object, .. }) => {
                 let mut object = object.clone();
                 object["metadata"]["uid"] = json!(format!("uid-{serial}"));

@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use strategy::revision::hash_of;
+use strategy::workload::{Workload, WorkloadKind};
 use strategy::{Action, Decision, Observation};
 use traffic::Write;
 
@@ -24,6 +25,8 @@ pub const ROUNDS: usize = 20;
 
 pub struct World {
     pub seen: Observation,
+    /// What `workloadRef` names.
+    workload: Option<Value>,
     pub now: Timestamp,
     /// Images whose pods never become ready.
     pub broken: BTreeSet<String>,
@@ -61,6 +64,7 @@ impl World {
         let rollout = serde_json::from_value(objects.remove(place)).unwrap();
         let seen = Observation {
             rollout,
+            workload: None,
             replica_sets: Vec::new(),
             services: BTreeMap::new(),
             routes: BTreeMap::new(),
@@ -69,17 +73,46 @@ impl World {
             cluster_analysis_templates: BTreeMap::new(),
         };
         let (broken, events, writes, violations) = (BTreeSet::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut world = Self { seen, now, broken, events, writes, violations, next_uid: 1 };
+        let mut world = Self { seen, workload: None, now, broken, events, writes, violations, next_uid: 1 };
         for object in objects {
             world.add(object);
         }
         world
     }
 
-    fn add(&mut self, object: Value) {
+    /// The workload as it is now.
+    fn set_workload(&mut self, object: Option<Value>) {
+        let reference = self.seen.rollout.spec.workload_ref.clone().unwrap_or_default();
+        let fits = |object: &&Value| {
+            object["kind"] == json!(reference.kind) && object["metadata"]["name"] == json!(reference.name)
+        };
+        let kind = WorkloadKind::of(&reference);
+        let found = object.as_ref().filter(fits).zip(kind);
+        self.seen.workload = found.map(|(object, kind)| Workload::read(kind, object));
+        self.workload = object;
+    }
+
+    /// Somebody changes the workload.
+    pub fn patch_workload(&mut self, patch: &Value) {
+        let mut object = self.workload.clone().expect("a workload");
+        let generation = object["metadata"]["generation"].as_i64().unwrap_or(0);
+        crds::json_patch::merge(&mut object, patch);
+        object["metadata"]["generation"] = json!(generation + 1);
+        self.set_workload(Some(object));
+    }
+
+    pub fn remove_workload(&mut self) {
+        self.set_workload(None);
+    }
+
+    pub fn add(&mut self, object: Value) {
         let name = object["metadata"]["name"].as_str().unwrap().to_owned();
         let seen = &mut self.seen;
         match object["kind"].as_str().unwrap() {
+            "Deployment" | "PodTemplate" => self.set_workload(Some(object)),
+            "ReplicaSet" if object["metadata"]["labels"].get(POD_TEMPLATE_HASH_LABEL).is_none() => {
+                self.set_workload(Some(object));
+            }
             "ReplicaSet" => seen.replica_sets.push(serde_json::from_value(object).unwrap()),
             "Service" => drop(seen.services.insert(name, serde_json::from_value(object).unwrap())),
             "AnalysisRun" => seen.analysis_runs.push(serde_json::from_value(object).unwrap()),
@@ -131,7 +164,10 @@ impl World {
 
     /// The image the Rollout wants.
     pub fn wanted_image(&self) -> String {
-        self.seen.rollout.spec.template.as_ref().unwrap().images()[0].1.to_owned()
+        let workload = self.seen.workload.as_ref();
+        strategy::workload::resolved(&self.seen.rollout, workload).spec.template.as_ref().unwrap().images()[0]
+            .1
+            .to_owned()
     }
 
     pub fn phase(&self) -> String {
@@ -238,6 +274,7 @@ impl World {
                 let service = seen.services.get_mut(&target.name).unwrap();
                 *service = patched(service, patch);
             }
+            Action::PatchWorkload { patch, .. } => self.patch_workload(patch),
             Action::Route(Write::Create { reference, object, .. }) => {
                 let mut object = object.clone();
                 object["metadata"]["uid"] = json!(uid);
@@ -303,9 +340,22 @@ impl World {
         actions.iter().take(applied).for_each(|action| self.apply(action));
     }
 
+    /// The workload's own pods, which are never broken.
+    fn workload_pods_ready(&mut self) -> bool {
+        let Some(mut object) = self.workload.clone().filter(|object| object["kind"] == "Deployment") else {
+            return false;
+        };
+        object["status"] = json!({
+            "availableReplicas": object["spec"]["replicas"], "observedGeneration": object["metadata"]["generation"],
+        });
+        let before = self.seen.workload.clone();
+        self.set_workload(Some(object));
+        before != self.seen.workload
+    }
+
     /// At most this many more pods become ready in each version. Whether anything changed.
     pub fn pods_ready(&mut self, at_most: i32) -> bool {
-        let mut changed = false;
+        let mut changed = self.workload_pods_ready();
         for set in &mut self.seen.replica_sets {
             let (wanted, broken) = (set.replicas_or_default(), self.broken.contains(&image_of(set)));
             let generation = set.metadata.generation;
@@ -352,12 +402,23 @@ impl World {
         self.seen.rollout = patched(&self.seen.rollout, &json!({ "status": patch }));
     }
 
+    pub fn patch_metadata(&mut self, patch: &Value) {
+        self.seen.rollout = patched(&self.seen.rollout, &json!({ "metadata": patch }));
+    }
+
     pub fn patch_spec(&mut self, patch: &Value) {
         self.seen.rollout = patched(&self.seen.rollout, &json!({ "spec": patch }));
         self.bump();
     }
 
     pub fn image(&mut self, image: &str) {
+        if let Some(workload) = &self.workload {
+            let at = if workload["kind"] == "PodTemplate" { "/template" } else { "/spec/template" };
+            let mut template = workload.pointer(at).unwrap().clone();
+            template["spec"]["containers"][0]["image"] = json!(image);
+            let inner = json!({ "template": template });
+            return self.patch_workload(&if at == "/template" { inner } else { json!({ "spec": inner }) });
+        }
         let mut template = self.seen.rollout.spec.template.clone().unwrap();
         template.0["spec"]["containers"][0]["image"] = json!(image);
         self.patch_spec(&json!({ "template": template }));
@@ -399,6 +460,9 @@ impl World {
             if patch.pointer("/metadata/ownerReferences").is_some() {
                 text.push_str(" owner");
             }
+            if let Some(finalizers) = patch.pointer("/metadata/finalizers").and_then(Value::as_array) {
+                let _ = write!(text, " {}", if finalizers.is_empty() { "no finalizer" } else { "finalizer" });
+            }
             if let Some(count) = patch.pointer("/spec/replicas") {
                 let _ = write!(text, " replicas={count}");
             }
@@ -411,6 +475,9 @@ impl World {
             }
             Action::PatchReplicaSet { target, patch } => format!("{}:{}", named(&target.name), metadata(patch)),
             Action::DeleteReplicaSet { target } => format!("{}: delete", named(&target.name)),
+            Action::PatchWorkload { kind, target, patch } => {
+                format!("{} {}:{}", kind.kind(), target.name, metadata(patch))
+            }
             Action::PatchService { target, patch } => {
                 let hash = patch
                     .pointer("/spec/selector")
@@ -452,6 +519,10 @@ impl World {
         }
         if let Some(weight) = self.weight() {
             let _ = write!(text, ", weight {weight}");
+        }
+        if let Some(workload) = self.seen.workload.as_ref().filter(|workload| workload.kind == WorkloadKind::Deployment)
+        {
+            let _ = write!(text, ", Deployment {} {}/{}", workload.name, workload.available, workload.replicas);
         }
         let mut sets: Vec<&ReplicaSet> = self.seen.replica_sets.iter().collect();
         sets.sort_by_key(|set| (set.metadata.creation_timestamp.clone(), image_of(set)));
