@@ -27,7 +27,7 @@ pub struct Config {
     pub providers: ProviderConfig,
     /// How analyses treat a provider that does not answer.
     pub policy: RunPolicy,
-    /// For how long a status write that only changes counters may wait for company.
+    /// For how long a status write that changes nothing but counters and words may wait for company.
     pub coalesce: Duration,
 }
 
@@ -58,7 +58,7 @@ impl Default for Config {
             measurements: 64,
             providers: ProviderConfig::default(),
             policy: RunPolicy::default(),
-            coalesce: Duration::from_millis(500),
+            coalesce: Duration::from_secs(3),
         }
     }
 }

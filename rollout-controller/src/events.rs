@@ -3,8 +3,8 @@
 //! Invariants
 //! - Telling never delays or fails the work: the queue is bounded, and what does not fit is dropped and counted.
 //! - Warnings and the ends of things ([`words::FINAL_REASONS`]) are written at once. Other events of one object are held up
-//!   to [`HOLD`] and written as one Event per reason whose message has all of them, because a release tells much and
-//!   each Event is a request to the API server.
+//!   to [`HOLD`] and written as one Event per topic ([`words::TOPICS`]) whose message has all of them in their order, because a
+//!   release tells much and each Event is a request to the API server. Metrics count each reason by itself.
 //! - The same thing told again bumps the count of the Event that is there.
 
 use std::collections::HashSet;
@@ -102,9 +102,11 @@ struct Written {
     count: i32,
 }
 
-/// Events of one object and reason that are held.
+/// Events of one object and topic that are held.
 #[derive(Debug)]
 struct Merged {
+    /// The topic's own reason when it was told, else the first that was.
+    reason: String,
     messages: Vec<String>,
     count: i32,
     first: Timestamp,
@@ -115,7 +117,8 @@ struct Merged {
 struct Held {
     since: Instant,
     about: ObjectReference,
-    reasons: IndexMap<String, Merged>,
+    /// By the topic's reason.
+    topics: IndexMap<String, Merged>,
 }
 
 /// The recorder's task.
@@ -166,22 +169,27 @@ impl Sink {
 
     async fn take(&mut self, note: Note, at: Timestamp) {
         if note.warning || words::FINAL_REASONS.contains(&note.reason.as_str()) {
-            let merged = Merged { messages: vec![note.message], count: 1, first: at, last: at };
-            self.publish(&note.about, note.warning, &note.reason, merged).await;
+            let merged = Merged { reason: note.reason, messages: vec![note.message], count: 1, first: at, last: at };
+            self.publish(&note.about, note.warning, merged).await;
             return;
         }
         let uid = note.about.uid.clone().unwrap_or_default();
         let held = self.held.entry(uid).or_insert_with(|| Held {
             since: Instant::now(),
             about: note.about,
-            reasons: IndexMap::new(),
+            topics: IndexMap::new(),
         });
-        let merged = held.reasons.entry(note.reason).or_insert_with(|| Merged {
+        let topic = words::topic(&note.reason);
+        let merged = held.topics.entry(topic.to_owned()).or_insert_with(|| Merged {
+            reason: note.reason.clone(),
             messages: vec![],
             count: 0,
             first: at,
             last: at,
         });
+        if note.reason == topic {
+            merged.reason = note.reason;
+        }
         merged.count = merged.count.saturating_add(1);
         merged.last = at;
         if !merged.messages.contains(&note.message) {
@@ -196,13 +204,14 @@ impl Sink {
             self.held.iter().filter(|(_, held)| due(held)).map(|(uid, _)| uid.clone()).collect();
         for uid in uids {
             let Some(held) = self.held.shift_remove(&uid) else { continue };
-            for (reason, merged) in held.reasons {
-                self.publish(&held.about, false, &reason, merged).await;
+            for merged in held.topics.into_values() {
+                self.publish(&held.about, false, merged).await;
             }
         }
     }
 
-    async fn publish(&mut self, about: &ObjectReference, warning: bool, reason: &str, merged: Merged) {
+    async fn publish(&mut self, about: &ObjectReference, warning: bool, merged: Merged) {
+        let reason = merged.reason.as_str();
         let message = limit(&merged.messages.join("; "));
         let uid = about.uid.clone().unwrap_or_default();
         let identity = Identity { uid, warning, reason: reason.to_owned(), message };

@@ -25,3 +25,21 @@ pub const FINAL_REASONS: &[&str] = &[
     "AnalysisRunError",
     "AnalysisRunInconclusive",
 ];
+/// Reasons that tell of the same thing, the most telling first: Events of one topic that are held together become one Event.
+pub const TOPICS: &[&[&str]] = &[
+    &["RolloutUpdated", "NewReplicaSetCreated", "SkipSteps"],
+    &[
+        "RolloutStepCompleted",
+        "TrafficWeightUpdated",
+        "CreatingCanaryIngress",
+        "PatchingCanaryIngress",
+        "SwitchService",
+        "RolloutPaused",
+        "RolloutResumed",
+    ],
+];
+
+/// The reason under which an Event with this one is held.
+pub fn topic(reason: &str) -> &str {
+    TOPICS.iter().find(|topic| topic.contains(&reason)).and_then(|topic| topic.first()).copied().unwrap_or(reason)
+}

@@ -23,8 +23,8 @@ use crate::view::store::Name;
 use crate::view::{Key, references, workloads};
 use crate::words;
 
-/// Fields of the status that count; a change of these alone may wait for company.
-const COUNTERS: &[&str] = &["replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "HPAReplicas"];
+/// Fields of the status that count, or put counts in words; a change of these alone may wait for company.
+const MINOR: &[&str] = &["replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "HPAReplicas", "message"];
 
 /// Why a pass ended before it came to rest.
 enum Stop {
@@ -276,7 +276,7 @@ impl Machines {
                 return Next::After(REFUSED_RETRY);
             }
         };
-        if !wrote && decision.events.is_empty() && only_counts(&patch, rollout.status.as_ref(), &decision.status) {
+        if !wrote && decision.events.is_empty() && is_minor(&patch, rollout.status.as_ref(), &decision.status) {
             let now = Instant::now();
             let since = *self.memory().waiting.entry(name.clone()).or_insert(now);
             let left = (since + self.coalesce).saturating_duration_since(now);
@@ -286,6 +286,7 @@ impl Machines {
             }
         }
         let meta = &rollout.metadata;
+        tracing::debug!(rollout = %name, %patch, "writing the status");
         let patch = merge::with_preconditions(
             json!({ "status": patch }),
             meta.uid.as_deref(),
@@ -425,20 +426,22 @@ fn add_events(notes: &mut Vec<Note>, rollout: &Rollout, events: &[Event]) {
     }
 }
 
-/// True when a status patch only changes counters, or the time at which a condition was last looked at.
-fn only_counts(patch: &Value, old: Option<&RolloutStatus>, new: &RolloutStatus) -> bool {
+/// True when a status patch only changes counters and words: no phase, no position, no condition's status (save that the release
+/// goes on again, which the phase tells).
+fn is_minor(patch: &Value, old: Option<&RolloutStatus>, new: &RolloutStatus) -> bool {
     let Some(old) = old else { return false };
     let fields = patch.as_object().into_iter().flat_map(|fields| fields.keys());
-    let timeless = |status: &RolloutStatus| {
-        let mut conditions = status.conditions.clone().unwrap_or_default();
-        for condition in &mut conditions {
-            condition.last_update_time = condition.last_transition_time.clone();
-        }
-        conditions
+    let stands = |status: &RolloutStatus| {
+        let conditions = status.conditions.iter().flatten();
+        let stand = |condition: &crds::RolloutCondition| match (condition.type_.as_str(), condition.status.as_str()) {
+            ("Progressing", "Unknown") => "True".to_owned(),
+            (_, status) => status.to_owned(),
+        };
+        conditions.map(|condition| (condition.type_.clone(), stand(condition))).collect::<Vec<_>>()
     };
     fields
         .into_iter()
-        .all(|field| COUNTERS.contains(&field.as_str()) || field == "conditions" && timeless(old) == timeless(new))
+        .all(|field| MINOR.contains(&field.as_str()) || field == "conditions" && stands(old) == stands(new))
 }
 
 fn aimed(patch: &Value, target: &Target) -> Value {

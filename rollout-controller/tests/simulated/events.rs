@@ -46,9 +46,10 @@ fn written(telling: &Telling) -> Vec<(String, String, i64)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn routine_events_are_held_and_merged_by_reason() {
+async fn routine_events_are_held_and_merged_by_topic() {
     let telling = start();
     for step in 1..=4 {
+        telling.recorder.tell(note(false, "TrafficWeightUpdated", &format!("Traffic weight updated to {step}0")));
         telling.recorder.tell(note(false, "RolloutStepCompleted", &format!("Rollout step {step}/4 completed")));
         telling.recorder.tell(note(false, "ScalingReplicaSet", "Scaled up ReplicaSet web-1"));
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -57,11 +58,12 @@ async fn routine_events_are_held_and_merged_by_reason() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let mut events = written(&telling);
     events.sort();
-    let steps = (1..=4).map(|step| format!("Rollout step {step}/4 completed")).collect::<Vec<_>>().join("; ");
+    let told = |step| format!("Traffic weight updated to {step}0; Rollout step {step}/4 completed");
+    let steps = (1..=4).map(told).collect::<Vec<_>>().join("; ");
     assert_eq!(
         events,
         [
-            ("RolloutStepCompleted".to_owned(), steps, 4),
+            ("RolloutStepCompleted".to_owned(), steps, 8),
             ("ScalingReplicaSet".to_owned(), "Scaled up ReplicaSet web-1".to_owned(), 4)
         ]
     );

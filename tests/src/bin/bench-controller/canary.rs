@@ -21,8 +21,8 @@ const STRATEGY: &str = "
 ";
 /// Longer than the 30 s after which the old ReplicaSet goes by default.
 const DEADLINE: Duration = Duration::from_mins(2);
-/// Events may be written a little later: counting ends when nothing was asked for so long.
-const QUIET: Duration = Duration::from_secs(5);
+/// Events are held for a while: counting begins and ends when nothing was asked for longer than that.
+const QUIET: Duration = Duration::from_secs(13);
 
 /// What the controller asked for, in order.
 pub struct Requests(Vec<Request>);
