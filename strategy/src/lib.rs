@@ -7,6 +7,7 @@
 //! - Traffic moves only to available pods, capacity goes only after traffic has left it, and on abort traffic comes first.
 #![forbid(unsafe_code)]
 
+mod blue_green;
 pub mod canary;
 pub mod conditions;
 pub mod message;

@@ -36,6 +36,16 @@ pub fn phase(rollout: &Rollout, status: &RolloutStatus) -> (&'static str, String
     if status.available_replicas.unwrap_or(0) < updated {
         return progressing("updated replicas are still becoming available");
     }
+    if rollout.blue_green().is_some() {
+        let active = status.blue_green.as_ref().and_then(|status| status.active_selector.as_ref());
+        if active.is_none() || active != status.current_pod_hash.as_ref() {
+            return progressing("active service cutover pending");
+        }
+        if status.stable_rs.is_none() || status.stable_rs != status.current_pod_hash {
+            return progressing("waiting for analysis to complete");
+        }
+        return ("Healthy", String::new());
+    }
     let routed = rollout.canary().is_some_and(|canary| canary.traffic_routing.is_some());
     if !routed && status.replicas.unwrap_or(0) > updated {
         return progressing("old replicas are pending termination");

@@ -6,7 +6,7 @@ mod world;
 use crds::jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use world::{World, given};
+use world::{World, given, given_blue_green};
 
 /// Something that happens to a release.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ enum Happening {
     Analysis(&'static str),
     Crash(usize),
     Steps(Vec<Value>),
+    /// To the other strategy; not from a canary with routing, whose routes nobody would take down.
+    OtherStrategy(Vec<Value>),
 }
 
 fn start() -> Timestamp {
@@ -43,7 +45,30 @@ fn steps() -> impl Strategy<Value = Vec<Value>> {
     prop::collection::vec(step, 0..6)
 }
 
+/// Blue-green in all its forms; `{"blueGreen": …}`, unlike a canary.
+fn blue_green() -> impl Strategy<Value = Value> {
+    let seconds = || prop::option::of(0..60);
+    let analysis = || prop::option::of(Just(json!({ "templates": [{ "templateName": "errors" }] })));
+    let promotion = (prop::option::of(any::<bool>()), seconds(), prop::option::of(1..4));
+    let delays = (seconds(), prop::option::of(0..3), prop::option::of(1..60));
+    (promotion, delays, analysis(), analysis(), any::<bool>()).prop_map(|(promotion, delays, pre, post, preview)| {
+        let mut wanted = json!({
+            "autoPromotionEnabled": promotion.0, "autoPromotionSeconds": promotion.1, "previewReplicaCount": promotion.2,
+            "scaleDownDelaySeconds": delays.0, "scaleDownDelayRevisionLimit": delays.1,
+            "abortScaleDownDelaySeconds": delays.2, "prePromotionAnalysis": pre, "postPromotionAnalysis": post,
+        });
+        if !preview {
+            wanted["previewService"] = Value::Null;
+        }
+        json!({ "blueGreen": wanted })
+    })
+}
+
 fn strategies() -> impl Strategy<Value = Value> {
+    prop_oneof![canaries(), blue_green()]
+}
+
+fn canaries() -> impl Strategy<Value = Value> {
     let amount =
         prop_oneof![(0..3).prop_map(|count| json!(count)), (0..5).prop_map(|part| json!(format!("{}%", part * 25)))];
     (steps(), any::<bool>(), any::<bool>(), amount.clone(), amount).prop_map(
@@ -80,13 +105,19 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         2 => prop_oneof![Just("Successful"), Just("Successful"), Just("Failed"), Just("Error"), Just("Inconclusive")].prop_map(Happening::Analysis),
         4 => (0_usize..4).prop_map(Happening::Crash),
         1 => steps().prop_map(Happening::Steps),
+        1 => steps().prop_map(Happening::OtherStrategy),
     ];
     prop::collection::vec(one, 0..30)
 }
 
 /// A world in which `web:1` is stable and whole.
 fn stable(canary: &Value, replicas: i32) -> World {
-    let mut world = World::new(given(canary, &json!({ "replicas": replicas })), start());
+    let spec = json!({ "replicas": replicas });
+    let objects = match canary.get("blueGreen") {
+        Some(blue_green) => given_blue_green(blue_green, &spec),
+        None => given(canary, &spec),
+    };
+    let mut world = World::new(objects, start());
     world.run_for(SignedDuration::from_secs(60));
     assert_eq!(world.stable_image(), "web:1", "{}", world.summary());
     world
@@ -100,16 +131,7 @@ fn happen(world: &mut World, happening: &Happening) {
         Happening::Image(number) => world.image(&format!("web:{number}")),
         Happening::Break(number) => drop(world.broken.insert(format!("web:{number}"))),
         Happening::Mend => world.broken.clear(),
-        Happening::PodLost(number) => {
-            let image = format!("web:{number}");
-            for set in world.seen.replica_sets.iter_mut().filter(|set| world::image_of(set) == image) {
-                if let Some(status) = &mut set.status {
-                    status.available_replicas =
-                        status.available_replicas.map(|count| count - 1).filter(|count| *count > 0);
-                    status.ready_replicas = status.available_replicas;
-                }
-            }
-        }
+        Happening::PodLost(number) => world.lose(&format!("web:{number}"), 1),
         Happening::Scale(count) => world.patch_spec(&json!({ "replicas": count })),
         Happening::Abort => world.patch_status(&json!({ "abort": true })),
         Happening::Retry => world.patch_status(&json!({ "abort": false })),
@@ -118,6 +140,19 @@ fn happen(world: &mut World, happening: &Happening) {
         Happening::Pause(paused) => world.patch_spec(&json!({ "paused": paused })),
         Happening::Analysis(phase) => drop(world.analysis(phase, "as the test says")),
         Happening::Crash(applied) => world.crash_after(*applied),
+        Happening::OtherStrategy(_)
+            if world.seen.rollout.canary().is_some_and(|canary| canary.traffic_routing.is_some()) => {}
+        Happening::OtherStrategy(steps) => {
+            let canary = world.seen.rollout.canary().is_some();
+            let blue_green = json!({ "activeService": "web-active", "previewService": "web-preview" });
+            let strategy = if canary {
+                json!({ "canary": null, "blueGreen": blue_green })
+            } else {
+                json!({ "blueGreen": null, "canary": { "steps": steps } })
+            };
+            world.patch_spec(&json!({ "strategy": strategy }));
+        }
+        Happening::Steps(_) if world.seen.rollout.canary().is_none() => {}
         Happening::Steps(steps) => world.patch_spec(&json!({ "strategy": { "canary": { "steps": steps } } })),
     }
 }
@@ -129,7 +164,8 @@ fn finish(world: &mut World) {
     for _ in 0..40 {
         world.run_for(SignedDuration::from_secs(200));
         if world.phase() == "Healthy" {
-            return;
+            // Old versions leave after their delay.
+            return world.run_for(SignedDuration::from_secs(200));
         }
         if world.seen.rollout.status.as_ref().is_some_and(|status| status.abort == Some(true)) {
             world.patch_status(&json!({ "abort": false }));
@@ -230,7 +266,7 @@ proptest! {
         let before = world.writes.len();
         world.image("web:2");
         finish(&mut world);
-        let steps = world.seen.rollout.canary().unwrap().steps().len();
+        let steps = world.seen.rollout.canary().map_or(0, |canary| canary.steps().len());
         let writes = world.writes.len() - before;
         // For each pod of either version one scaling at most, for each step a weight and a run, and the frame.
         let most = usize::try_from(replicas).unwrap() * 4 + steps * (4 + usize::try_from(replicas).unwrap()) + 12;

@@ -12,7 +12,7 @@ use crds::jiff::SignedDuration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use world::{World, given};
+use world::{World, given, given_blue_green};
 
 #[derive(Serialize, Deserialize)]
 struct File {
@@ -24,7 +24,11 @@ struct File {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Scenario {
-    canary: Value,
+    /// Its strategy: one of the two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    canary: Option<Value>,
+    #[serde(default, rename = "blueGreen", skip_serializing_if = "Option::is_none")]
+    blue_green: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     spec: Option<Value>,
     /// Other objects that are there.
@@ -78,6 +82,11 @@ fn happen_unseen(world: &mut World, what: &str) -> bool {
         "broken" => {
             world.broken.insert(rest.to_owned());
         }
+        "lost" => {
+            let (image, count) = rest.split_once(' ').unwrap_or((rest, "1"));
+            world.lose(image, count.parse().unwrap());
+            pods = false;
+        }
         "mended" => world.broken.clear(),
         "scale" => world.patch_spec(&json!({ "replicas": number() })),
         "steps" => world.patch_spec(
@@ -117,7 +126,12 @@ fn happen_unseen(world: &mut World, what: &str) -> bool {
 
 fn play(title: &str, scenario: &Scenario) -> Vec<Moment> {
     let spec = scenario.spec.clone().unwrap_or_else(|| json!({}));
-    let mut world = World::new(given(&scenario.canary, &spec), "2026-01-01T00:00:00Z".parse().unwrap());
+    let objects = match (&scenario.canary, &scenario.blue_green) {
+        (Some(canary), None) => given(canary, &spec),
+        (None, Some(blue_green)) => given_blue_green(blue_green, &spec),
+        _ => panic!("{title}: one strategy"),
+    };
+    let mut world = World::new(objects, "2026-01-01T00:00:00Z".parse().unwrap());
     for object in &scenario.objects {
         world.add(object.clone());
     }

@@ -31,7 +31,7 @@ fn routed<'a>(release: &Release<'a>, draft: &mut Draft, wanted: Wanted, promotin
     let count = if initial || promoted { release.desired } else { share(wanted.capacity.max(in_force)) };
     if let Some(new) = release.revisions.new {
         let plan = if draft.aborted() && !promoted {
-            abandoned(release, draft, new, stable_is_whole)
+            capacity::abandoned(release, draft, new, routing::serves(release, new), stable_is_whole)
         } else if paused_by_hand(release, new) && !promoted {
             Plan::Keep
         } else {
@@ -71,28 +71,6 @@ fn routed<'a>(release: &Release<'a>, draft: &mut Draft, wanted: Wanted, promotin
     limit(release.canary.scale_down_delay_revision_limit, &mut old);
     plans.extend(old);
     (count, plans)
-}
-
-/// An aborted canary keeps its pods for a while, counted from the time at which the stable version is whole.
-fn abandoned(release: &Release<'_>, draft: &mut Draft, new: &ReplicaSet, stable_is_whole: bool) -> Plan {
-    if new.replicas_or_default() == 0 {
-        return Plan::Replicas(0);
-    }
-    if routing::serves(release, new) {
-        return Plan::Keep;
-    }
-    match deadline(new) {
-        Some(until) if until > release.now => {
-            draft.wake_at(until);
-            Plan::Until(until)
-        }
-        Some(_) => Plan::Replicas(0),
-        None if !stable_is_whole => Plan::Keep,
-        None => match release.rollout.spec.abort_scale_down_delay() {
-            Some(delay) => delayed(release, draft, delay),
-            None => Plan::Keep,
-        },
-    }
 }
 
 /// Without traffic routing: the numbers of pods are the traffic.

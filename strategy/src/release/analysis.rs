@@ -23,9 +23,7 @@ const INCONCLUSIVE: &str = "InconclusiveAnalysisRun";
 pub(crate) enum Kind {
     Step,
     Background,
-    #[expect(dead_code, reason = "for blue-green")]
     PrePromotion,
-    #[expect(dead_code, reason = "for blue-green")]
     PostPromotion,
 }
 
@@ -133,6 +131,11 @@ fn inconclusive(facts: &Facts<'_>, draft: &mut Draft, kind: Kind, before: &Rollo
     draft.status.pause_conditions.get_or_insert_default().push(pause);
     draft.status.controller_pause = Some(true);
     draft.warning(reason::PAUSED, format!("Rollout is paused ({INCONCLUSIVE})"));
+}
+
+/// Whether the status names a run that ended well.
+pub(crate) fn is_successful(current: Option<&RolloutAnalysisRunStatus>) -> bool {
+    current.is_some_and(|run| Phase::of_status(Some(&run.status)) == Phase::Successful)
 }
 
 /// What a run that holds says of itself.

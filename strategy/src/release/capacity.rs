@@ -15,6 +15,8 @@ use crate::{Action, Target, revision};
 pub(crate) enum Plan {
     /// This many pods, and no scale-down waits.
     Replicas(i32),
+    /// This many pods; a scale-down that waits goes on waiting.
+    Grow(i32),
     /// The pods it has, until this time.
     Until(Timestamp),
     /// Nothing is changed.
@@ -35,6 +37,34 @@ pub(crate) fn carry_out(facts: &Facts<'_>, draft: &mut Draft, new: i32, plans: P
         if let Some((target, patch)) = patch(set, plan) {
             merge(&mut draft.actions, target, &patch);
         }
+    }
+}
+
+/// An aborted version keeps its pods for a while, counted from the time at which the stable version is whole.
+pub(crate) fn abandoned(
+    facts: &Facts<'_>,
+    draft: &mut Draft,
+    new: &ReplicaSet,
+    serves: bool,
+    stable_is_whole: bool,
+) -> Plan {
+    if new.replicas_or_default() == 0 {
+        return Plan::Replicas(0);
+    }
+    if serves {
+        return Plan::Keep;
+    }
+    match deadline(new) {
+        Some(until) if until > facts.now => {
+            draft.wake_at(until);
+            Plan::Until(until)
+        }
+        Some(_) => Plan::Replicas(0),
+        None if !stable_is_whole => Plan::Keep,
+        None => match facts.rollout.spec.abort_scale_down_delay() {
+            Some(delay) => delayed(facts, draft, delay),
+            None => Plan::Keep,
+        },
     }
 }
 
@@ -81,6 +111,7 @@ fn patch(set: &ReplicaSet, plan: Plan) -> Option<(Target, Value)> {
     let (count, until) = match plan {
         Plan::Keep => return None,
         Plan::Replicas(count) => (Some(count), None),
+        Plan::Grow(count) => (Some(count), annotation(set).map(str::to_owned)),
         Plan::Until(until) => (None, Some(until.to_string())),
     };
     let mut patch = json!({});

@@ -22,7 +22,9 @@ use serde_json::json;
 use crate::replicas::Pods;
 use crate::revision::{self, PodTemplateHash, Revisions};
 use crate::words::{condition, reason};
-use crate::{Action, Decision, Event, EventType, Observation, canary, conditions, message, validate, workload};
+use crate::{
+    Action, Decision, Event, EventType, Observation, blue_green, canary, conditions, message, validate, workload,
+};
 
 /// How long a reference that does not exist yet is waited for before it is looked at again.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(20);
@@ -187,9 +189,17 @@ pub(crate) fn decide(seen: &Observation, now: Timestamp) -> Decision {
     facts.own_metadata(&mut draft);
     workload::drain(&facts, &mut draft);
     match strategy {
-        StrategyKind::Canary(canary) => canary::pass(facts, canary, draft),
+        StrategyKind::Canary(canary) => {
+            state::leave_blue_green(canary, &mut draft);
+            canary::pass(facts, canary, draft)
+        }
+        StrategyKind::BlueGreen(blue_green) => {
+            // The weights and runs of a canary that this Rollout was before.
+            draft.status.canary = draft.status.canary.map(|_| crds::CanaryStatus::default());
+            blue_green::pass(facts, blue_green, draft)
+        }
         // Validation refuses these.
-        StrategyKind::BlueGreen(_) | StrategyKind::Both | StrategyKind::Neither => draft.finish(now),
+        StrategyKind::Both | StrategyKind::Neither => draft.finish(now),
     }
 }
 

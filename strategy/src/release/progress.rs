@@ -28,9 +28,12 @@ pub(crate) fn waits(facts: &Facts<'_>, draft: &Draft) -> bool {
 
 /// The condition Paused.
 pub(crate) fn paused(facts: &Facts<'_>, draft: &mut Draft) {
+    // What another controller left on a release it took back is no news.
+    let stored = facts.rollout.status.as_ref();
+    let long_aborted = draft.aborted() && stored.is_some_and(|status| status.aborted_at.is_some());
     if waits(facts, draft) {
         conditions::set(&mut draft.status, "Paused", "True", condition::PAUSED, "Rollout is paused", facts.now);
-    } else if conditions::find(&draft.status, "Paused").is_some() {
+    } else if conditions::find(&draft.status, "Paused").is_some() && !long_aborted {
         conditions::set(&mut draft.status, "Paused", "False", condition::PAUSED, "Rollout is paused", facts.now);
     }
 }

@@ -1,6 +1,6 @@
 //! What a new template or a person's word does to the state before anything else is looked at.
 
-use crds::RolloutDurationStatus;
+use crds::{BlueGreenStatus, CanaryStrategy, RolloutDurationStatus};
 
 use super::{Draft, Facts, at};
 use crate::conditions;
@@ -71,6 +71,17 @@ pub(crate) fn clear(draft: &mut Draft) {
         blue_green.pre_promotion_analysis_run_status = None;
         blue_green.post_promotion_analysis_run_status = None;
         blue_green.scale_up_preview_check_point = None;
+    }
+}
+
+/// Another strategy goes on from the versions there are, not from where the blue-green release was.
+pub(crate) fn leave_blue_green(canary: &CanaryStrategy, draft: &mut Draft) {
+    let empty = BlueGreenStatus::default();
+    if draft.status.blue_green.as_ref().is_some_and(|status| *status != empty) {
+        clear(draft);
+        draft.status.blue_green = Some(empty);
+        draft.status.current_step_hash =
+            Some(revision::step_hash(canary.steps())).filter(|_| !canary.steps().is_empty());
     }
 }
 

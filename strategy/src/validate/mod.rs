@@ -3,6 +3,7 @@
 //! Invariants: nothing is refused that an existing controller accepts, except what is not built yet, which is named; the first problem
 //! found is told, in the order spec, steps, references.
 
+mod blue_green;
 mod references;
 mod selector;
 mod steps;
@@ -64,17 +65,21 @@ fn last(field: &str) -> &str {
 pub fn validate(seen: &Observation) -> Result<(), Invalid> {
     let seen = &*crate::workload::resolve(seen);
     let name = seen.rollout.metadata.name.as_deref().unwrap_or_default();
-    crate::workload::check(seen)
-        .and_then(|()| spec(&seen.rollout))
-        .and_then(|canary| steps::check(canary).and_then(|()| references::check(seen, canary)))
-        .map_err(|problem| Invalid {
-            message: format!("The Rollout \"{name}\" is invalid: {}: {}", problem.field, problem.text),
-            field: problem.field,
-            transient: problem.transient,
-        })
+    let checked = crate::workload::check(seen).and_then(|()| spec(&seen.rollout)).and_then(|()| {
+        match seen.rollout.strategy_kind() {
+            StrategyKind::Canary(canary) => steps::check(canary).and_then(|()| references::check(seen, canary)),
+            StrategyKind::BlueGreen(blue_green) => references::check_blue_green(seen, blue_green),
+            StrategyKind::Both | StrategyKind::Neither => Ok(()),
+        }
+    });
+    checked.map_err(|problem| Invalid {
+        message: format!("The Rollout \"{name}\" is invalid: {}: {}", problem.field, problem.text),
+        field: problem.field,
+        transient: problem.transient,
+    })
 }
 
-fn spec(rollout: &Rollout) -> Result<&CanaryStrategy, Problem> {
+fn spec(rollout: &Rollout) -> Checked {
     let spec = &rollout.spec;
     for (field, value) in [
         ("spec.replicas", spec.replicas),
@@ -116,8 +121,8 @@ fn spec(rollout: &Rollout) -> Result<&CanaryStrategy, Problem> {
         return Err(unsupported("spec.rollbackWindow"));
     }
     match rollout.strategy_kind() {
-        StrategyKind::Canary(canary) => strategy(rollout, canary).map(|()| canary),
-        StrategyKind::BlueGreen(_) => Err(unsupported("spec.strategy.blueGreen")),
+        StrategyKind::Canary(canary) => strategy(rollout, canary),
+        StrategyKind::BlueGreen(blue_green) => blue_green::check(rollout, blue_green),
         StrategyKind::Both => Err(invalid("spec.strategy", "canary and blueGreen", "only one strategy may be set")),
         StrategyKind::Neither => Err(required(
             "spec.strategy",

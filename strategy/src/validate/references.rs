@@ -2,13 +2,18 @@
 
 use analysis::template::validate as validate_analysis;
 use crds::words::MANAGED_BY_ANNOTATION;
-use crds::{CanaryStrategy, RolloutAnalysis};
+use crds::{BlueGreenStrategy, CanaryStrategy, RolloutAnalysis};
 
 use super::{Checked, Problem, invalid, missing, selector_matches};
 use crate::Observation;
 
 pub(super) fn check(seen: &Observation, canary: &CanaryStrategy) -> Checked {
-    services(seen, canary)?;
+    let named = [("stableService", &canary.stable_service), ("canaryService", &canary.canary_service)];
+    for (field, name) in named {
+        if let Some(name) = name {
+            service(seen, &format!("spec.strategy.canary.{field}"), name)?;
+        }
+    }
     if canary.traffic_routing.is_some() {
         let stable = canary.stable_service.as_deref().unwrap_or_default();
         for router in traffic::routers(&seen.rollout) {
@@ -21,29 +26,44 @@ pub(super) fn check(seen: &Observation, canary: &CanaryStrategy) -> Checked {
     analyses(seen, canary)
 }
 
-fn services(seen: &Observation, canary: &CanaryStrategy) -> Checked {
+/// The objects that a blue-green release names.
+pub(super) fn check_blue_green(seen: &Observation, blue_green: &BlueGreenStrategy) -> Checked {
+    let at = |field: &str| format!("spec.strategy.blueGreen.{field}");
+    service(seen, &at("activeService"), &blue_green.active_service)?;
+    if let Some(preview) = blue_green.preview_service.as_deref().filter(|name| !name.is_empty()) {
+        service(seen, &at("previewService"), preview)?;
+    }
+    let analyses = [
+        ("prePromotionAnalysis", &blue_green.pre_promotion_analysis),
+        ("postPromotionAnalysis", &blue_green.post_promotion_analysis),
+    ];
+    for (field, wanted) in analyses {
+        if let Some(wanted) = wanted {
+            analysis(seen, &at(field), wanted)?;
+            finite(seen, &at(field), wanted)?;
+        }
+    }
+    Ok(())
+}
+
+fn service(seen: &Observation, path: &str, name: &str) -> Checked {
     let rollout = seen.rollout.metadata.name.as_deref().unwrap_or_default();
-    for (field, name) in [("stableService", &canary.stable_service), ("canaryService", &canary.canary_service)] {
-        let Some(name) = name else { continue };
-        let path = format!("spec.strategy.canary.{field}");
-        let Some(service) = seen.services.get(name) else {
-            return Err(missing(path, format!("\"{name}\""), format!("service \"{name}\" not found")));
-        };
-        let manager = service.metadata.annotations.as_ref().and_then(|all| all.get(MANAGED_BY_ANNOTATION));
-        if let Some(other) = manager.filter(|other| other.as_str() != rollout) {
-            let right = format!("Service \"{name}\" is managed by another Rollout: \"{other}\"");
-            return Err(missing(path, format!("\"{name}\""), right));
-        }
-        let selector = service.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
-        let labels = seen.rollout.spec.template.as_ref().map(crds::PodTemplate::labels).unwrap_or_default();
-        let wanted: std::collections::BTreeMap<String, String> =
-            selector.into_iter().filter(|(key, _)| key != crds::words::POD_TEMPLATE_HASH_LABEL).collect();
-        let as_selector = crds::LabelSelector { match_labels: Some(wanted), match_expressions: None };
-        if !selector_matches(&as_selector, &labels) {
-            let right =
-                format!("Service \"{name}\" has unmatch label \"{}\" in rollout", mismatch(&as_selector, &labels));
-            return Err(missing(path, format!("\"{name}\""), right));
-        }
+    let Some(service) = seen.services.get(name) else {
+        return Err(missing(path, format!("\"{name}\""), format!("service \"{name}\" not found")));
+    };
+    let manager = service.metadata.annotations.as_ref().and_then(|all| all.get(MANAGED_BY_ANNOTATION));
+    if let Some(other) = manager.filter(|other| other.as_str() != rollout) {
+        let right = format!("Service \"{name}\" is managed by another Rollout: \"{other}\"");
+        return Err(missing(path, format!("\"{name}\""), right));
+    }
+    let selector = service.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
+    let labels = seen.rollout.spec.template.as_ref().map(crds::PodTemplate::labels).unwrap_or_default();
+    let wanted: std::collections::BTreeMap<String, String> =
+        selector.into_iter().filter(|(key, _)| key != crds::words::POD_TEMPLATE_HASH_LABEL).collect();
+    let as_selector = crds::LabelSelector { match_labels: Some(wanted), match_expressions: None };
+    if !selector_matches(&as_selector, &labels) {
+        let right = format!("Service \"{name}\" has unmatch label \"{}\" in rollout", mismatch(&as_selector, &labels));
+        return Err(missing(path, format!("\"{name}\""), right));
     }
     Ok(())
 }
@@ -60,7 +80,7 @@ fn analyses(seen: &Observation, canary: &CanaryStrategy) -> Checked {
     for (index, step) in canary.steps().iter().enumerate() {
         if let Some(inline) = &step.analysis {
             analysis(seen, &format!("spec.strategy.canary.steps[{index}].analysis"), inline)?;
-            finite(seen, index, inline)?;
+            finite(seen, &format!("spec.strategy.canary.steps[{index}].analysis"), inline)?;
         }
     }
     Ok(())
@@ -93,8 +113,8 @@ fn names(wanted: &RolloutAnalysis) -> String {
     format!("\"{}\"", names.join(", "))
 }
 
-/// A step must end by itself: a metric with an interval needs a count there.
-fn finite(seen: &Observation, index: usize, wanted: &RolloutAnalysis) -> Checked {
+/// A step or a promotion must end by itself: a metric with an interval needs a count there.
+fn finite(seen: &Observation, field: &str, wanted: &RolloutAnalysis) -> Checked {
     for reference in wanted.templates.iter().flatten() {
         let name = reference.template_name.as_deref().unwrap_or_default();
         let spec = if reference.cluster_scope == Some(true) {
@@ -104,7 +124,7 @@ fn finite(seen: &Observation, index: usize, wanted: &RolloutAnalysis) -> Checked
         };
         for metric in spec.iter().flat_map(|spec| spec.metrics.iter().flatten()) {
             if metric.interval.is_some() && metric.count.is_none() {
-                let field = format!("spec.strategy.canary.steps[{index}].analysis.templates");
+                let field = format!("{field}.templates");
                 let right = format!(
                     "AnalysisTemplate {name} has metric {} which runs indefinitely. Invalid value for count: <nil>",
                     metric.name

@@ -195,9 +195,46 @@ impl World {
         strategy::replicas::bounds(&canary, self.seen.rollout.spec.replicas_or_default()).unavailable
     }
 
+    /// Available pods behind the active Service, and the version it selects; nothing without blue-green.
+    fn active(&self) -> Option<(i32, Option<String>)> {
+        let name = &self.seen.rollout.blue_green()?.active_service;
+        let service = self.seen.services.get(name)?;
+        let hash = service.spec.as_ref()?.selector.as_ref()?.get(POD_TEMPLATE_HASH_LABEL).cloned();
+        Some((self.behind(Some(name)), hash))
+    }
+
+    /// The image behind a Service; `everyone` when it selects no version.
+    pub fn image_behind(&self, name: &str) -> String {
+        let service = self.seen.services.get(name);
+        let hash = service.and_then(|service| service.spec.as_ref()?.selector.as_ref()?.get(POD_TEMPLATE_HASH_LABEL));
+        hash.map_or("everyone".to_owned(), |hash| self.version(|set| hash_of(set) == Some(hash), hash))
+    }
+
+    /// What the laws of blue-green say against the step from one picture of the active Service to the next.
+    fn active_laws(&mut self, text: &str, before: Option<(i32, Option<String>)>) {
+        let (Some((pods_before, hash_before)), Some((pods, hash))) = (before, self.active()) else { return };
+        let aborted = self.seen.rollout.status.as_ref().is_some_and(|status| status.abort == Some(true));
+        let desired = self.seen.rollout.spec.replicas_or_default();
+        let moved = hash != hash_before;
+        let laws = [
+            (moved && pods == 0 && desired > 0, "requests move to a version without available pods"),
+            (
+                moved && pods < pods_before.min(desired) && !aborted,
+                "requests move to a version with fewer pods than they need",
+            ),
+            (!moved && pods < pods_before.min(desired), "the active version loses its pods before its traffic"),
+        ];
+        for (broken, law) in laws {
+            if broken {
+                self.violations.push(format!("{law}: {text}: available behind it {pods_before} → {pods} of {desired}"));
+            }
+        }
+    }
+
     /// Carries one action out and notes what the laws say against it.
     pub fn apply(&mut self, action: &Action) {
         let text = self.describe(action);
+        let active_before = self.active();
         let canary = self.seen.rollout.canary().cloned().unwrap_or_default();
         let measure = |world: &Self| {
             let pods = (world.behind(canary.canary_service.as_ref()), world.behind(canary.stable_service.as_ref()));
@@ -205,6 +242,7 @@ impl World {
         };
         let (weight_before, (canary_before, stable_before), available_before) = measure(self);
         self.carry_out(action);
+        self.active_laws(&text, active_before);
         let (weight, (canary_now, stable_now), available) = measure(self);
         let least = self.seen.rollout.spec.replicas_or_default() - self.unavailable();
         let max = canary
@@ -215,6 +253,7 @@ impl World {
             .unsigned_abs();
         // With routing, pods of a version without traffic serve nobody: what counts is who gets requests.
         let routed = canary.traffic_routing.is_some();
+        let blue_green = self.seen.rollout.blue_green().is_some();
         let released = routed && !self.stable_image().is_empty();
         let laws = [
             (weight > weight_before && canary_now == 0, "the weight rises towards a canary without available pods"),
@@ -230,7 +269,10 @@ impl World {
                 released && weight < max && stable_now == 0 && stable_before > 0,
                 "the stable version loses its pods before its traffic",
             ),
-            (!routed && available < available_before && available < least, "fewer available pods than allowed"),
+            (
+                !routed && !blue_green && available < available_before && available < least,
+                "fewer available pods than allowed",
+            ),
         ];
         for (broken, law) in laws {
             if broken {
@@ -438,6 +480,17 @@ impl World {
         }
     }
 
+    /// This many pods of a version are not available any more.
+    pub fn lose(&mut self, image: &str, count: i32) {
+        for set in self.seen.replica_sets.iter_mut().filter(|set| image_of(set) == image) {
+            if let Some(status) = &mut set.status {
+                let left = status.available_replicas.map(|available| available - count);
+                status.available_replicas = left.filter(|available| *available > 0);
+                status.ready_replicas = status.available_replicas;
+            }
+        }
+    }
+
     /// Ends the newest run which is not over; whether there was one.
     pub fn analysis(&mut self, phase: &str, message: &str) -> bool {
         let open = self.seen.analysis_runs.iter_mut().rev().find(|run| !is_over(run));
@@ -524,6 +577,12 @@ impl World {
         {
             let _ = write!(text, ", Deployment {} {}/{}", workload.name, workload.available, workload.replicas);
         }
+        if let Some(blue_green) = self.seen.rollout.blue_green() {
+            let _ = write!(text, ", active {}", self.image_behind(&blue_green.active_service));
+            if let Some(preview) = &blue_green.preview_service {
+                let _ = write!(text, ", preview {}", self.image_behind(preview));
+            }
+        }
         let mut sets: Vec<&ReplicaSet> = self.seen.replica_sets.iter().collect();
         sets.sort_by_key(|set| (set.metadata.creation_timestamp.clone(), image_of(set)));
         for set in sets {
@@ -555,6 +614,15 @@ fn without_hash(name: Option<&str>) -> String {
     parts.map(|(_, part)| part).collect::<Vec<_>>().join("-")
 }
 
+/// A blue-green Rollout `web` and what it names; `blue_green` may leave the names of the Services out.
+pub fn given_blue_green(blue_green: &Value, spec: &Value) -> Vec<Value> {
+    let mut strategy = json!({ "activeService": "web-active", "previewService": "web-preview" });
+    crds::json_patch::merge(&mut strategy, blue_green);
+    let mut whole = json!({ "strategy": { "canary": null, "blueGreen": strategy } });
+    crds::json_patch::merge(&mut whole, spec);
+    given(&json!({}), &whole)
+}
+
 /// A Rollout `web` and what it names. `canary` is its strategy; with `nginx: true` in it, it is routed.
 pub fn given(canary: &Value, spec: &Value) -> Vec<Value> {
     let mut canary = canary.clone();
@@ -573,6 +641,10 @@ pub fn given(canary: &Value, spec: &Value) -> Vec<Value> {
             "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": { "name": "web", "uid": "ingress" },
             "spec": { "rules": [{ "host": "web.example", "http": { "paths": [{ "path": "/", "pathType": "Prefix", "backend": backend }] } }] },
         }));
+    }
+    for name in ["web-active", "web-preview"] {
+        let metadata = json!({ "name": name, "uid": name });
+        objects.push(json!({ "kind": "Service", "metadata": metadata, "spec": { "selector": { "app": "web" } } }));
     }
     objects.push(json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisTemplate", "metadata": { "name": "errors", "uid": "errors" },
