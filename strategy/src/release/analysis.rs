@@ -8,7 +8,7 @@ use crds::words::{
 };
 use crds::{
     AnalysisRun, AnalysisRunSpec, AnalysisTemplateSpec, ObjectMeta, PauseCondition, RolloutAnalysis,
-    RolloutAnalysisRunStatus,
+    RolloutAnalysisRunStatus, RolloutStatus,
 };
 use serde_json::json;
 
@@ -59,13 +59,13 @@ pub(crate) fn slot(draft: &mut Draft, kind: Kind) -> &mut Option<RolloutAnalysis
 }
 
 /// Whether the status names this run as a current one.
-pub(crate) fn is_current(draft: &Draft, run: &AnalysisRun) -> bool {
+pub(crate) fn is_current(status: &RolloutStatus, run: &AnalysisRun) -> bool {
     let name = run.metadata.name.as_deref();
-    let canary =
-        draft.status.canary.iter().flat_map(|canary| {
-            [&canary.current_step_analysis_run_status, &canary.current_background_analysis_run_status]
-        });
-    let blue_green = draft.status.blue_green.iter().flat_map(|blue_green| {
+    let canary = status
+        .canary
+        .iter()
+        .flat_map(|canary| [&canary.current_step_analysis_run_status, &canary.current_background_analysis_run_status]);
+    let blue_green = status.blue_green.iter().flat_map(|blue_green| {
         [&blue_green.pre_promotion_analysis_run_status, &blue_green.post_promotion_analysis_run_status]
     });
     canary.chain(blue_green).flatten().any(|current| Some(current.name.as_str()) == name)
@@ -176,7 +176,7 @@ fn told_hold(facts: &Facts<'_>, draft: &mut Draft, holding: Option<String>) {
 /// Ends the runs that nobody needs; with `idle`, all of them.
 pub(crate) fn end(facts: &Facts<'_>, draft: &mut Draft, idle: bool) {
     for run in &facts.seen.analysis_runs {
-        if phase(run).is_completed() || run.spec.terminate == Some(true) || !idle && is_current(draft, run) {
+        if phase(run).is_completed() || run.spec.terminate == Some(true) || !idle && is_current(&draft.status, run) {
             continue;
         }
         draft

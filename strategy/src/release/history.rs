@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use ::analysis::Phase;
+use crds::AnalysisRun;
+use crds::words::REVISION_ANNOTATION;
 
 use super::capacity::target;
 use super::{Draft, Facts, HASH, analysis};
@@ -15,10 +17,19 @@ pub(crate) fn limit(facts: &Facts<'_>, draft: &mut Draft) {
     }
     let mut kept: BTreeMap<bool, i32> = BTreeMap::new();
     let mut runs: Vec<_> = facts.seen.analysis_runs.iter().collect();
-    runs.sort_by(|a, b| b.metadata.creation_timestamp.cmp(&a.metadata.creation_timestamp));
+    // Times have whole seconds: of two runs of one second the later revision's is the newer.
+    let age = |run: &AnalysisRun| {
+        let revision =
+            run.metadata.annotations.as_ref().and_then(|all| all.get(REVISION_ANNOTATION)?.parse::<i64>().ok());
+        (run.metadata.creation_timestamp.clone(), revision)
+    };
+    runs.sort_by_key(|run| std::cmp::Reverse(age(run)));
     for run in runs {
         let phase = Phase::of_status(run.status.as_ref().map(|status| status.phase.as_str()));
-        if !phase.is_completed() || run.metadata.deletion_timestamp.is_some() || analysis::is_current(draft, run) {
+        if !phase.is_completed()
+            || run.metadata.deletion_timestamp.is_some()
+            || analysis::is_current(&draft.status, run)
+        {
             continue;
         }
         let good = phase == Phase::Successful;
@@ -35,7 +46,11 @@ pub(crate) fn limit(facts: &Facts<'_>, draft: &mut Draft) {
         };
         let count = kept.entry(good).or_default();
         *count += i32::from(!orphaned);
-        if *count > limit || orphaned {
+        // The stored status still rests on it: what the run has decided has to be written before it may go.
+        let needed = facts.rollout.status.as_ref().is_some_and(|stored| analysis::is_current(stored, run));
+        if (*count > limit || orphaned) && needed {
+            draft.wake_at(facts.now);
+        } else if *count > limit || orphaned {
             draft.actions.push(Action::DeleteAnalysisRun { target: analysis::target(run) });
         }
     }

@@ -140,10 +140,16 @@ fn patch_set(rollout: &Rollout, revisions: &Revisions<'_>, set: &ReplicaSet) -> 
         metadata.insert("ownerReferences".to_owned(), json!(owners));
         whole = true;
     }
-    (!metadata.is_empty()).then(|| Action::PatchReplicaSet {
-        target: target(set, whole),
-        patch: json!({ "metadata": Value::Object(metadata) }),
-    })
+    let mut patch = Map::new();
+    if !metadata.is_empty() {
+        patch.insert("metadata".to_owned(), Value::Object(metadata));
+    }
+    let ready = rollout.spec.min_ready_seconds.unwrap_or(0);
+    let known = set.spec.as_ref().and_then(|spec| spec.min_ready_seconds).unwrap_or(0);
+    if is(revisions.new, set) && ready != known {
+        patch.insert("spec".to_owned(), json!({ "minReadySeconds": ready }));
+    }
+    (!patch.is_empty()).then(|| Action::PatchReplicaSet { target: target(set, whole), patch: Value::Object(patch) })
 }
 
 /// A ReplicaSet whose labels were changed so that the Rollout no longer selects it is let go.

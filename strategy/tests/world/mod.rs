@@ -117,6 +117,9 @@ impl World {
             "Service" => drop(seen.services.insert(name, serde_json::from_value(object).unwrap())),
             "AnalysisRun" => seen.analysis_runs.push(serde_json::from_value(object).unwrap()),
             "AnalysisTemplate" => drop(seen.analysis_templates.insert(name, serde_json::from_value(object).unwrap())),
+            "ClusterAnalysisTemplate" => {
+                drop(seen.cluster_analysis_templates.insert(name, serde_json::from_value(object).unwrap()));
+            }
             "Ingress" => {
                 for reference in traffic::routers(&seen.rollout).iter().flat_map(|router| router.references()) {
                     if reference.name == name {
@@ -519,12 +522,18 @@ impl World {
             if let Some(count) = patch.pointer("/spec/replicas") {
                 let _ = write!(text, " replicas={count}");
             }
+            if let Some(seconds) = patch.pointer("/spec/minReadySeconds") {
+                let _ = write!(text, " minReadySeconds={seconds}");
+            }
             if text.is_empty() { format!(" {patch}") } else { text }
         };
         match action {
             Action::PatchRollout { patch } => format!("Rollout:{}", metadata(patch)),
             Action::CreateReplicaSet { replica_set } => {
-                format!("{}: create replicas={}", image_of(replica_set), replica_set.replicas_or_default())
+                let ready =
+                    replica_set.spec.as_ref().and_then(|spec| spec.min_ready_seconds).filter(|seconds| *seconds > 0);
+                let ready = ready.map_or(String::new(), |seconds| format!(" minReadySeconds={seconds}"));
+                format!("{}: create replicas={}{ready}", image_of(replica_set), replica_set.replicas_or_default())
             }
             Action::PatchReplicaSet { target, patch } => format!("{}:{}", named(&target.name), metadata(patch)),
             Action::DeleteReplicaSet { target } => format!("{}: delete", named(&target.name)),
@@ -550,13 +559,35 @@ impl World {
             }
             Action::Route(Write::Delete { reference, .. }) => format!("Ingress {}: delete", reference.name),
             Action::CreateAnalysisRun { run } => {
-                format!("AnalysisRun {}: create", without_hash(run.metadata.name.as_deref()))
+                format!("AnalysisRun {}: create{}", without_hash(run.metadata.name.as_deref()), self.given_to(run))
             }
             Action::PatchAnalysisRun { target, .. } => {
                 format!("AnalysisRun {}: terminate", without_hash(Some(&target.name)))
             }
             Action::DeleteAnalysisRun { target } => format!("AnalysisRun {}: delete", without_hash(Some(&target.name))),
         }
+    }
+
+    /// What a run is given beyond its metrics.
+    fn given_to(&self, run: &AnalysisRun) -> String {
+        let mut text = String::new();
+        for argument in run.spec.args.iter().flatten() {
+            let value = argument.value.as_deref().unwrap_or("nothing");
+            let _ = write!(text, " {}={}", argument.name, self.version(|set| hash_of(set) == Some(value), value));
+        }
+        for rule in run.spec.dry_run.iter().flatten() {
+            let _ = write!(text, " dry-run {}", rule.metric_name);
+        }
+        for rule in run.spec.measurement_retention.iter().flatten() {
+            let _ = write!(text, " keep {} of {}", rule.limit, rule.metric_name);
+        }
+        let own = ["app", "rollout-type", "step-index", "rollouts-pod-template-hash"];
+        let labels = run.metadata.labels.iter().flatten().filter(|(key, _)| !own.contains(&key.as_str()));
+        let annotations = run.metadata.annotations.iter().flatten().filter(|(key, _)| !key.contains("revision"));
+        for (key, value) in labels.chain(annotations) {
+            let _ = write!(text, " {key}: {value}");
+        }
+        text
     }
 
     /// The state in one line.
