@@ -1,11 +1,12 @@
-//! What a cluster holds before the first test: `tests/cluster/objects.yaml` and our own CRDs from `deploy/crds`.
+//! What a cluster holds before the first test: `tests/cluster/objects.yaml`, our own CRDs from `deploy/crds`, and the namespace and
+//! rights of `deploy/`, which the user `controller` has and nothing more: so every test proves that they suffice.
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use crds::kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use crds::kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
 use crds::kube::core::{GroupVersionKind, TypeMeta};
 use crds::kube::discovery::{Scope, pinned_kind};
 use crds::kube::{Client, Config, config::KubeConfigOptions, config::Kubeconfig};
@@ -66,6 +67,7 @@ pub(crate) async fn seed(client: &Client, sources: &Path, repository: &Path) -> 
         apply(client, "default", object).await?;
     }
     set_node_size(client, &objects).await?;
+    rights(client, repository).await?;
     let folder = repository.join("deploy/crds");
     let mut definitions = Vec::new();
     if let Ok(files) = fs::read_dir(&folder) {
@@ -83,6 +85,40 @@ pub(crate) async fn seed(client: &Client, sources: &Path, repository: &Path) -> 
         established(client, definition).await?;
     }
     Ok(())
+}
+
+/// The rights of `deploy/rbac.yaml`; every binding there is made once more for the user `controller`.
+async fn rights(client: &Client, repository: &Path) -> Result<()> {
+    for file in ["deploy/0-namespace.yaml", "deploy/rbac.yaml"] {
+        for object in documents(&fs::read_to_string(repository.join(file))?)? {
+            apply(client, "default", &object).await?;
+            if let Some(binding) = binding_for_controller(&object) {
+                apply(client, "default", &binding).await?;
+            }
+        }
+    }
+    // A cluster of an older run let it do everything.
+    let kind = GroupVersionKind::gvk("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding");
+    let bindings: Api<DynamicObject> =
+        Api::all_with(client.clone(), &ApiResource::from_gvk_with_plural(&kind, "clusterrolebindings"));
+    if let Err(error) = bindings.delete("cluster-controller", &DeleteParams::default()).await {
+        let gone = matches!(&error, crds::kube::Error::Api(status) if status.code == 404);
+        anyhow::ensure!(gone, "take away the rights of an older cluster: {error}");
+    }
+    Ok(())
+}
+
+fn binding_for_controller(object: &Value) -> Option<Value> {
+    let kind = object.get("kind")?.as_str()?;
+    if !kind.ends_with("RoleBinding") {
+        return None;
+    }
+    let mut binding = object.clone();
+    let name = object.pointer("/metadata/name")?.as_str()?;
+    *binding.pointer_mut("/metadata/name")? = format!("test-{name}").into();
+    *binding.pointer_mut("/subjects")? =
+        serde_json::json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "controller"}]);
+    Some(binding)
 }
 
 /// Status is not taken from an apply of the whole object, and a node without size gets no pods.

@@ -57,7 +57,7 @@ async fn start(cluster: &Cluster) -> Result<(f64, u64)> {
         "--namespace",
         ns.name(),
         "--leader-election-namespace",
-        ns.name(),
+        "argo-rollouts",
         "--metricsport=0",
         &format!("--healthzPort={PORT}"),
     ]);
