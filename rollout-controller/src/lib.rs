@@ -15,6 +15,7 @@ pub mod lease;
 pub mod machine;
 pub mod measure;
 pub mod metrics;
+pub mod process;
 pub mod queue;
 pub mod run;
 pub mod telemetry;

@@ -24,7 +24,9 @@ use crate::lease::{Elector, Leadership, LeaseConfig};
 use crate::machine::{Decide, Machines};
 use crate::measure::Pool;
 use crate::metrics::{Metrics, instrument};
+use crate::process::Process;
 use crate::queue::{BackOff, Next, Queue};
+use crate::view::analysis_gauges::AnalysisGauges;
 use crate::view::gauges::Gauges;
 use crate::view::{self, Key, View, watch};
 
@@ -71,6 +73,8 @@ impl Default for Controller {
         let view = Arc::new(View::new(queue.clone()));
         let metrics = Arc::new(Metrics::new());
         metrics.collect_from(Box::new(Gauges(view.clone())));
+        metrics.collect_from(Box::new(AnalysisGauges(view.clone())));
+        metrics.collect_from(Box::new(Process));
         Self {
             view,
             queue,

@@ -16,10 +16,13 @@ pub const REPLICA_FAILURE: &str = "ReplicaFailure";
 pub const WRITE_REFUSED: &str = "WriteRefused";
 /// Reason: an object does not fit the types of the API.
 pub const MALFORMED: &str = "InvalidSpec";
+/// Reason: a Rollout is gone.
+pub const ROLLOUT_DELETED: &str = "RolloutDeleted";
 /// Reasons of Normal events that end something: people wait for them, so they are never held back.
 pub const FINAL_REASONS: &[&str] = &[
     "RolloutCompleted",
     "RolloutAborted",
+    ROLLOUT_DELETED,
     "AnalysisRunSuccessful",
     "AnalysisRunFailed",
     "AnalysisRunError",

@@ -1,6 +1,9 @@
 //! `deploy/` as the README says to install it: it applies, applies again, and a controller with the rights, the arguments and the
 //! environment of its Deployment takes the lease and works.
 
+// Helpers of tests fail by panicking, too.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +19,7 @@ use cluster_tests::{Cluster, Namespace, User, wait_for};
 use serde_json::Value;
 
 const NAMESPACE: &str = "argo-rollouts";
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// `kubectl apply -f FOLDER`; on a machine without kubectl the same files in the same order.
 async fn apply(cluster: &Cluster, ns: &Namespace, folder: &Path) {

@@ -8,6 +8,7 @@
 mod analysis_run;
 mod malformed;
 mod rollout;
+mod steps;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,6 +74,8 @@ struct Memory {
     told: HashMap<Key, String>,
     /// Runs on hold.
     holding: HashSet<Name>,
+    /// The Rollouts that were worked on, to tell of their end.
+    known: HashMap<Name, ObjectReference>,
     /// The present step and when it began.
     steps: HashMap<Name, (i32, Timestamp)>,
 }

@@ -14,11 +14,12 @@ use serde_json::{Value, json};
 use strategy::{Action, Decision, Event, EventType, Target};
 use tokio::time::Instant;
 
+use super::steps::trace_of;
 use super::{Machines, REFUSED_RETRY, ROUNDS, about};
 use crate::apply::{Outcome, called, merge, routing};
 use crate::events::Note;
 use crate::queue::Next;
-use crate::telemetry::{self, Trace};
+use crate::telemetry;
 use crate::view::store::Name;
 use crate::view::{Key, references, workloads};
 use crate::words;
@@ -45,6 +46,7 @@ impl Machines {
                 return Next::Rest;
             }
             Guarded::Valid(rollout) => {
+                self.memory().known.entry(name.clone()).or_insert_with(|| about::<Rollout>(&rollout.metadata));
                 if let Err(problem) = self.read_workload(rollout).await {
                     tracing::warn!(rollout = %name, problem, "cannot read what workloadRef names");
                     return Next::BackOff;
@@ -328,74 +330,13 @@ impl Machines {
         }
     }
 
-    /// Metrics and spans of the steps that a status write completes, begins or aborts.
-    fn count_steps(&self, name: &Name, rollout: &Rollout, new: &RolloutStatus) {
-        let canary = rollout.spec.strategy.as_ref().and_then(|strategy| strategy.canary.as_ref());
-        let Some(steps) = canary.and_then(|canary| canary.steps.as_ref()) else { return };
-        let default = RolloutStatus::default();
-        let old = rollout.status.as_ref().unwrap_or(&default);
-        let now = self.clock.now();
-        let label = |index: i32| {
-            let step = usize::try_from(index).ok().and_then(|index| steps.get(index))?;
-            let fields = serde_json::to_value(step).ok()?;
-            Some(crate::metrics::StepLabel { step: fields.as_object()?.keys().next()?.clone() })
-        };
-        let trace = trace_of(rollout);
-        let span = |index: i32, step: &str, failed: Option<String>, began: Option<(i32, crds::jiff::Timestamp)>| {
-            let start = began.filter(|(known, _)| *known == index).map_or(now, |(_, start)| start);
-            let attributes = [("step.index", index.to_string()), ("step.type", step.to_owned())];
-            trace.span("step", telemetry::Span { start, end: now, failed }, &attributes);
-        };
-        let began = self.memory().steps.get(name).copied();
-        let same_version =
-            old.current_pod_hash == new.current_pod_hash && old.current_step_hash == new.current_step_hash;
-        let (before, after) = (old.current_step_index, new.current_step_index.unwrap_or(0));
-        let aborted_now =
-            new.abort == Some(true) && old.abort != Some(true) || new.aborted_at.is_some() && old.aborted_at.is_none();
-        if aborted_now {
-            if let Some((index, label)) = before.and_then(|index| Some((index, label(index)?))) {
-                self.metrics.step_errors.get_or_create(&label).inc();
-                span(index, &label.step, Some(new.message.clone().unwrap_or_default()), began);
-            }
-            self.memory().steps.remove(name);
-            self.whole(rollout, new, Some(new.message.clone().unwrap_or_default()));
-            return;
-        }
-        let first = if same_version { before.unwrap_or(after) } else { 0 };
-        for index in first..after {
-            if let Some(label) = label(index) {
-                self.metrics.step_successes.get_or_create(&label).inc();
-                span(index, &label.step, None, began);
-            }
-        }
-        let entered = if same_version { first.saturating_add(1) } else { 0 };
-        for index in entered..=after {
-            if let Some(label) = label(index) {
-                self.metrics.steps.get_or_create(&label).inc();
-            }
-        }
-        if !same_version || after > first {
-            self.memory().steps.insert(name.clone(), (after, now));
-        }
-        if new.stable_rs.is_some() && new.stable_rs == new.current_pod_hash && old.stable_rs != new.stable_rs {
-            self.whole(rollout, new, None);
-        }
-    }
-
-    /// The span of the whole revision, when it is over.
-    fn whole(&self, rollout: &Rollout, status: &RolloutStatus, failed: Option<String>) {
-        let end = self.clock.now();
-        let started = status.duration.as_ref().and_then(|duration| duration.rollout_started_at.as_ref());
-        let start = started.map_or(end, |time| time.0);
-        let attributes = [
-            ("rollout.namespace", rollout.metadata.namespace.clone().unwrap_or_default()),
-            ("rollout.name", rollout.metadata.name.clone().unwrap_or_default()),
-            ("rollout.revision", revision(rollout)),
-        ];
-        trace_of(rollout).whole("rollout", telemetry::Span { start, end, failed }, &attributes);
-    }
-
+    /// Tells of the end of a Rollout that was worked on, and forgets it.
     fn forget_rollout(&self, key: &Key, name: &Name) {
+        let known = self.memory().known.remove(name);
+        if let Some(about) = known {
+            let message = format!("Rollout {name} is deleted");
+            self.recorder.tell(Note { about, warning: false, reason: words::ROLLOUT_DELETED.to_owned(), message });
+        }
         self.metrics.forget(&name.namespace, &name.name);
         let mut memory = self.memory();
         memory.told.remove(key);
@@ -467,17 +408,4 @@ fn inherit_instance_id(rollout: &Rollout, run: &mut AnalysisRun) {
     if let Some(id) = id {
         run.metadata.labels.get_or_insert_default().insert(label.to_owned(), id.clone());
     }
-}
-
-fn uid(rollout: &Rollout) -> String {
-    rollout.metadata.uid.clone().unwrap_or_default()
-}
-
-fn revision(rollout: &Rollout) -> String {
-    let annotations = rollout.metadata.annotations.as_ref();
-    annotations.and_then(|map| map.get(crds::words::REVISION_ANNOTATION)).cloned().unwrap_or_default()
-}
-
-fn trace_of(rollout: &Rollout) -> Trace {
-    Trace::of(&uid(rollout), &revision(rollout))
 }

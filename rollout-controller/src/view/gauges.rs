@@ -1,4 +1,4 @@
-//! Series about single objects, made from the picture when Prometheus asks: they are never stale and end with the object.
+//! Series about Rollouts, made from the picture when Prometheus asks: they are never stale and end with the object.
 
 use std::fmt::Error;
 use std::sync::Arc;
@@ -34,13 +34,6 @@ struct RolloutInfo {
 struct ObjectName {
     namespace: String,
     name: String,
-}
-
-#[derive(Debug, EncodeLabelSet)]
-struct ObjectPhase {
-    namespace: String,
-    name: String,
-    phase: String,
 }
 
 /// Argo's metrics phase, from the conditions.
@@ -81,7 +74,7 @@ fn info(rollout: &Rollout, phase: &'static str) -> RolloutInfo {
     }
 }
 
-fn gauge(encoder: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: i64) -> Result<(), Error> {
+pub(super) fn gauge(encoder: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: i64) -> Result<(), Error> {
     ConstGauge::new(value).encode(encoder.encode_family(labels)?)
 }
 
@@ -127,19 +120,6 @@ impl Collector for Gauges {
                 let labels =
                     ObjectName { namespace: rollout.namespace().unwrap_or_default(), name: rollout.name_any() };
                 gauge(&mut metric, &labels, i64::from(count(rollout)))?;
-            }
-        }
-        let mut metric =
-            encoder.encode_descriptor("analysis_run_info", "AnalysisRuns and their phase", None, MetricType::Gauge)?;
-        for run in self.0.runs.all() {
-            if let Guarded::Valid(run) = &*run {
-                let phase = run.status.as_ref().map(|status| status.phase.clone()).filter(|phase| !phase.is_empty());
-                let labels = ObjectPhase {
-                    namespace: run.namespace().unwrap_or_default(),
-                    name: run.name_any(),
-                    phase: phase.unwrap_or_else(|| "Pending".to_owned()),
-                };
-                gauge(&mut metric, &labels, 1)?;
             }
         }
         Ok(())

@@ -6,6 +6,7 @@
 //!   AnalysisRun itself. An answer to a write does not wake the one who wrote, who looks again anyway.
 //! - A malformed object is in the picture as such; it stops nothing.
 
+pub mod analysis_gauges;
 pub mod gauges;
 pub mod references;
 pub mod store;

@@ -8,5 +8,6 @@ mod harness;
 mod lease;
 mod lifecycle;
 mod malformed;
+mod series;
 mod settle;
 mod workload;
