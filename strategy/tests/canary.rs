@@ -401,10 +401,9 @@ fn a_version_with_any_traffic_has_the_least_number_of_pods_asked_for() {
 #[test]
 fn what_is_not_built_yet_is_refused_by_name() {
     for (spec, field) in [
-        (json!({ "rollbackWindow": { "revisions": 2 } }), "spec.rollbackWindow"),
         (
-            json!({ "strategy": { "canary": { "replicaProgressThreshold": { "type": "Percent", "value": 50 } } } }),
-            "spec.strategy.canary.replicaProgressThreshold",
+            json!({ "strategy": { "canary": { "pingPong": { "pingService": "ping", "pongService": "pong" } } } }),
+            "spec.strategy.canary.pingPong",
         ),
         (json!({ "restartAt": "2026-01-01T00:00:00Z" }), "spec.restartAt"),
     ] {

@@ -35,8 +35,14 @@ fn start() -> Timestamp {
     "2026-01-01T00:00:00Z".parse().unwrap()
 }
 
-fn steps() -> impl Strategy<Value = Vec<Value>> {
+fn steps(routed: bool) -> impl Strategy<Value = Vec<Value>> {
+    let scale = prop_oneof![
+        (0..=100).prop_map(|weight| json!({ "weight": weight })),
+        (0..6).prop_map(|replicas| json!({ "replicas": replicas })),
+        Just(json!({ "matchTrafficWeight": true })),
+    ];
     let step = prop_oneof![
+        u32::from(routed) => scale.prop_map(|scale| json!({ "setCanaryScale": scale })),
         4 => (0..=100).prop_map(|weight| json!({ "setWeight": weight })),
         2 => Just(json!({ "pause": {} })),
         2 => (1..60).prop_map(|seconds| json!({ "pause": { "duration": format!("{seconds}s") } })),
@@ -71,9 +77,13 @@ fn strategies() -> impl Strategy<Value = Value> {
 fn canaries() -> impl Strategy<Value = Value> {
     let amount =
         prop_oneof![(0..3).prop_map(|count| json!(count)), (0..5).prop_map(|part| json!(format!("{}%", part * 25)))];
-    (steps(), any::<bool>(), any::<bool>(), amount.clone(), amount).prop_map(
-        |(steps, nginx, background, surge, unavailable)| {
+    let steps = any::<bool>().prop_flat_map(|nginx| (steps(nginx), Just(nginx)));
+    (steps, any::<bool>(), any::<bool>(), amount.clone(), amount).prop_map(
+        |((steps, nginx), dynamic, background, surge, unavailable)| {
             let mut canary = json!({ "steps": steps, "nginx": nginx });
+            if nginx && dynamic {
+                canary["dynamicStableScale"] = json!(true);
+            }
             let none = |value: &Value| *value == json!(0) || *value == json!("0%");
             if !(none(&surge) && none(&unavailable)) {
                 canary["maxSurge"] = surge;
@@ -104,8 +114,8 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         1 => any::<bool>().prop_map(Happening::Pause),
         2 => prop_oneof![Just("Successful"), Just("Successful"), Just("Failed"), Just("Error"), Just("Inconclusive")].prop_map(Happening::Analysis),
         4 => (0_usize..4).prop_map(Happening::Crash),
-        1 => steps().prop_map(Happening::Steps),
-        1 => steps().prop_map(Happening::OtherStrategy),
+        1 => steps(false).prop_map(Happening::Steps),
+        1 => steps(false).prop_map(Happening::OtherStrategy),
     ];
     prop::collection::vec(one, 0..30)
 }

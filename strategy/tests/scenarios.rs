@@ -50,11 +50,15 @@ struct Moment {
     shows: String,
 }
 
-/// Lets one thing happen and the controller act. `crash 1 after abort` kills it after its first write.
+/// Lets one thing happen and the controller act. `crash 1 after abort` kills it after its first write; with `quietly abort` no pod becomes
+/// ready meanwhile.
 fn happen(world: &mut World, what: &str) {
     if let Some((crash, what)) = what.strip_prefix("crash ").and_then(|rest| rest.split_once(" after ")) {
         happen_unseen(world, what);
         world.crash_after(crash.parse().unwrap());
+    } else if let Some(what) = what.strip_prefix("quietly ") {
+        happen_unseen(world, what);
+        world.settle();
     } else if happen_unseen(world, what) {
         world.run();
     } else {

@@ -133,7 +133,8 @@ impl RolloutSpec {
             StrategyKind::BlueGreen(blue_green) => {
                 seconds(blue_green.scale_down_delay_seconds.unwrap_or(DEFAULT_SCALE_DOWN_DELAY_SECONDS))
             }
-            StrategyKind::Canary(canary) if canary.traffic_routing.is_some() => {
+            // With dynamicStableScale the old version has gone with its traffic.
+            StrategyKind::Canary(canary) if canary.traffic_routing.is_some() && !canary.is_dynamic_stable_scale() => {
                 seconds(canary.scale_down_delay_seconds_or_default())
             }
             StrategyKind::Canary(_) | StrategyKind::Both | StrategyKind::Neither => Duration::ZERO,

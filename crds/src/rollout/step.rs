@@ -143,6 +143,9 @@ pub struct PluginStep {
     /// Settings passed to the plugin as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<RawObject>,
+    /// Skip this step. A field of this controller: Argo Rollouts switches plugins off in its own settings. Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
 }
 
 /// An Experiment made from this Rollout's versions.

@@ -14,6 +14,7 @@ pub(super) fn runs(release: &Release<'_>, draft: &mut Draft) {
         || release.promoted(&draft.status)
         || draft.aborted()
         || draft.status.promote_full == Some(true)
+        || release.fast(&draft.status)
         || release.revisions.new.is_none();
     let index = draft.index();
     if !idle && release.rollout.spec.paused != Some(true) {

@@ -3,7 +3,7 @@
 use crds::ReplicaSet;
 
 use super::position::Wanted;
-use super::{Draft, Release, pods, routing};
+use super::{Draft, Release, pods, routing, share};
 use crate::release::capacity::{self, Plan, deadline, delayed, limit, paused_by_hand};
 use crate::{replicas, revision};
 
@@ -19,19 +19,26 @@ type Plans<'a> = (i32, Vec<(&'a ReplicaSet, Plan)>);
 /// With traffic routing: pods by share, old versions after a delay.
 fn routed<'a>(release: &Release<'a>, draft: &mut Draft, wanted: Wanted, promoting: bool) -> Plans<'a> {
     let mut plans = Vec::new();
-    let in_force = release.in_force.map_or(0, |weight| i32::try_from(weight.0).unwrap_or(0));
+    let in_force = release.weight_in_force();
     let initial = Release::initial(&draft.status);
     let promoted = release.promoted(&draft.status);
     let stable_is_whole = pods(release.revisions.stable).available >= release.desired;
-    let least = release.canary.min_pods_per_replica_set.unwrap_or(0).min(release.desired);
-    let share = |weight| match replicas::share(release.desired, weight, release.max) {
-        0 => 0,
-        count => count.max(least),
+    let goal = routing::goal(release, draft, wanted);
+    let count = match wanted.pods {
+        _ if initial || promoted => release.desired,
+        // Pods that still get more requests than they are to get stay until then.
+        Some(fixed) if in_force > goal && !release.leaving() => fixed.max(pods(release.revisions.new).wanted),
+        Some(fixed) => fixed,
+        None if release.leaving() => share::by_weight(release, wanted.capacity),
+        None => share::by_weight(release, wanted.capacity.max(in_force)),
     };
-    let count = if initial || promoted { release.desired } else { share(wanted.capacity.max(in_force)) };
     if let Some(new) = release.revisions.new {
         let plan = if draft.aborted() && !promoted {
-            capacity::abandoned(release, draft, new, routing::serves(release, new), stable_is_whole)
+            if routing::serves(release, new) {
+                serving(release, new)
+            } else {
+                capacity::abandoned(release, draft, new, false, stable_is_whole)
+            }
         } else if paused_by_hand(release, new) && !promoted {
             Plan::Keep
         } else {
@@ -41,7 +48,7 @@ fn routed<'a>(release: &Release<'a>, draft: &mut Draft, wanted: Wanted, promotin
     }
     let was_stable = release.rollout.status.as_ref().and_then(|status| status.stable_rs.as_deref());
     if let Some(stable) = release.revisions.stable.filter(|_| !promoted) {
-        plans.push((stable, Plan::Replicas(release.desired)));
+        plans.push((stable, Plan::Replicas(share::stable(release, goal.min(in_force)))));
     }
     let delay = release.rollout.spec.scale_down_delay();
     let mut old: Vec<(&ReplicaSet, Plan)> = Vec::new();
@@ -53,7 +60,7 @@ fn routed<'a>(release: &Release<'a>, draft: &mut Draft, wanted: Wanted, promotin
         }
         // What was just promoted is looked at before its traffic has moved; without a delay it goes with the next look.
         if (delay.is_zero() || !promoting) && routing::serves(release, set) {
-            old.push((set, Plan::Keep));
+            old.push((set, serving(release, set)));
             continue;
         }
         let plan = match deadline(set) {
@@ -71,6 +78,17 @@ fn routed<'a>(release: &Release<'a>, draft: &mut Draft, wanted: Wanted, promotin
     limit(release.canary.scale_down_delay_revision_limit, &mut old);
     plans.extend(old);
     (count, plans)
+}
+
+/// A version that is left keeps its pods while it gets requests; where the stable version grows again for them, its pods go as they
+/// do, so that there is room.
+fn serving(release: &Release<'_>, set: &ReplicaSet) -> Plan {
+    let is_stable = release.revisions.stable.is_some_and(|stable| std::ptr::eq(stable, set));
+    if !release.dynamic() || is_stable {
+        return Plan::Keep;
+    }
+    let needed = share::by_weight(release, release.weight_in_force());
+    if needed < set.replicas_or_default() { Plan::Replicas(needed) } else { Plan::Keep }
 }
 
 /// Without traffic routing: the numbers of pods are the traffic.

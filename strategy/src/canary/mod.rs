@@ -10,6 +10,7 @@ mod analysis;
 mod capacity;
 mod position;
 mod routing;
+mod share;
 mod state;
 mod status;
 pub mod step;
@@ -19,10 +20,10 @@ use std::ops::Deref;
 use crds::{CanaryStep, CanaryStrategy, RolloutStatus};
 use traffic::{Router, Weight};
 
-use crate::release::history;
 pub(crate) use crate::release::{Draft, Facts, at, pods};
+use crate::release::{history, services};
 use crate::replicas::Bounds;
-use crate::{Decision, replicas};
+use crate::{Decision, replicas, revision};
 
 /// What one pass knows.
 pub(crate) struct Release<'a> {
@@ -64,6 +65,29 @@ pub(crate) fn pass<'a>(facts: Facts<'a>, canary: &'a CanaryStrategy, draft: Draf
 impl Release<'_> {
     pub fn routed(&self) -> bool {
         !self.routers.is_empty()
+    }
+
+    /// The canary's weight as the routers have it; 0 where nothing is routed yet.
+    pub fn weight_in_force(&self) -> i32 {
+        self.in_force.map_or(0, |weight| i32::try_from(weight.0).unwrap_or(i32::MAX))
+    }
+
+    /// The stable version shrinks as traffic leaves it.
+    pub fn dynamic(&self) -> bool {
+        self.routed() && self.canary.is_dynamic_stable_scale()
+    }
+
+    /// The canary Service still sends requests to a version that is neither wanted nor stable.
+    pub fn leaving(&self) -> bool {
+        let service = self.canary.canary_service.as_ref().and_then(|name| self.seen.services.get(name));
+        let selected = service.and_then(services::selected);
+        let stable = self.revisions.stable.and_then(revision::hash_of);
+        self.weight_in_force() > 0 && selected.is_some() && selected != Some(self.hash.0.as_str()) && selected != stable
+    }
+
+    /// Going back to a version of the rollback window: nothing of the steps is needed.
+    pub fn fast(&self, status: &RolloutStatus) -> bool {
+        !self.promoted(status) && revision::within_rollback_window(self.rollout, &self.revisions)
     }
 
     /// Nothing was ever promoted.

@@ -1,10 +1,10 @@
 //! The position: which step is current, and what weight and pods it asks for.
 
 use super::step::{self, Outcome};
-use super::{Draft, Release, pods};
+use super::{Draft, Release, pods, share};
+use crate::conditions;
 use crate::release::state;
 use crate::words::{condition, reason};
-use crate::{conditions, replicas};
 
 /// What the position asks of traffic and capacity, in units of the router's total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,10 +13,12 @@ pub(super) struct Wanted {
     pub traffic: i32,
     /// Share of the traffic the canary should have pods for.
     pub capacity: i32,
+    /// The number of canary pods that `setCanaryScale` asks for in place of those.
+    pub pods: Option<i32>,
 }
 
 /// The weight set at or before a step.
-fn weight_at(release: &Release<'_>, index: usize) -> i32 {
+pub(super) fn weight_at(release: &Release<'_>, index: usize) -> i32 {
     if index >= release.steps.len() {
         return release.max;
     }
@@ -27,20 +29,24 @@ fn weight_at(release: &Release<'_>, index: usize) -> i32 {
 pub(super) fn walk(release: &Release<'_>, draft: &mut Draft) -> Wanted {
     if Release::initial(&draft.status) || release.promoted(&draft.status) {
         draft.set_index(release.steps.len());
-        return Wanted { traffic: 0, capacity: release.max };
+        return Wanted { traffic: 0, capacity: release.max, pods: None };
     }
     if draft.aborted() {
-        return Wanted { traffic: 0, capacity: 0 };
+        return Wanted { traffic: 0, capacity: 0, pods: None };
     }
     if draft.status.promote_full == Some(true) {
-        let traffic = release.in_force.map_or(0, |weight| i32::try_from(weight.0).unwrap_or(0));
-        return Wanted { traffic, capacity: release.max };
+        let traffic = if release.dynamic() { available_share(release) } else { release.weight_in_force() };
+        return Wanted { traffic, capacity: release.max, pods: None };
+    }
+    if release.fast(&draft.status) {
+        draft.set_index(release.steps.len());
+        return Wanted { traffic: release.weight_in_force(), capacity: release.max, pods: None };
     }
     let begun = draft.index().min(release.steps.len());
     let mut index = begun;
     if release.rollout.spec.paused != Some(true) {
         while let Some(step) = release.steps.get(index) {
-            match step::progress(release, draft, step) {
+            match step::progress(release, draft, index, step) {
                 Outcome::Done => index += 1,
                 Outcome::Waits => break,
             }
@@ -49,16 +55,20 @@ pub(super) fn walk(release: &Release<'_>, draft: &mut Draft) -> Wanted {
     completed(release, draft, begun, index);
     draft.set_index(index);
     let capacity = weight_at(release, index);
-    let crossed = release.steps.iter().take(index).skip(begun).rev().find_map(|step| step.set_weight);
+    let pods = share::fixed(release, index);
+    let moves = |at: &usize| {
+        release.steps.get(*at).is_some_and(|step| step.set_weight.is_some() || step.set_canary_scale.is_some())
+    };
     let over = index >= release.steps.len();
-    if let Some(weight) = crossed.filter(|weight| *weight != capacity || over) {
+    let crossed = (begun..index).rev().find(moves).map(|at| (weight_at(release, at), share::fixed(release, at)));
+    if let Some((weight, fixed)) = crossed.filter(|crossed| *crossed != (capacity, pods) || over) {
         // What was just seen of this step is undone by what comes next (another weight, or the promotion): the position is
         // written down before that.
         draft.settles = true;
         draft.wake_at(release.now);
-        return Wanted { traffic: weight, capacity: weight };
+        return Wanted { traffic: weight, capacity: weight, pods: fixed };
     }
-    Wanted { traffic: allowed(release, index, capacity), capacity }
+    Wanted { traffic: allowed(release, index, capacity), capacity, pods }
 }
 
 /// The weight traffic may have: the wanted one when its pods are there, else the one before. The last weight stays until the promotion
@@ -69,15 +79,23 @@ fn allowed(release: &Release<'_>, index: usize, wanted: i32) -> i32 {
     };
     match release.steps.get(index) {
         None if release.steps.is_empty() => 0,
-        None => earlier(),
-        Some(step) if step.set_weight.is_none() || has_pods_for(release, wanted) => wanted,
+        None => release.weight_in_force(),
+        Some(_) if share::fixed(release, index) == Some(0) => 0,
+        Some(step) if step.set_weight.is_none() || has_pods_for(release, index, wanted) => wanted,
         Some(_) => earlier().min(wanted),
     }
 }
 
-/// Whether the canary has the pods for this share of the traffic.
-pub(super) fn has_pods_for(release: &Release<'_>, weight: i32) -> bool {
-    pods(release.revisions.new).available >= replicas::share(release.desired, weight, release.max)
+/// Whether the canary has the pods for this share of the traffic at this step.
+pub(super) fn has_pods_for(release: &Release<'_>, index: usize, weight: i32) -> bool {
+    share::enough(release, pods(release.revisions.new).available, share::canary(release, index, weight))
+}
+
+/// The share of the traffic that the canary's available pods can carry, never less than it has.
+fn available_share(release: &Release<'_>) -> i32 {
+    let available = i64::from(pods(release.revisions.new).available.clamp(0, release.desired));
+    let part = i64::from(release.max) * available / i64::from(release.desired.max(1));
+    i32::try_from(part).unwrap_or(release.max).max(release.weight_in_force())
 }
 
 fn completed(release: &Release<'_>, draft: &mut Draft, from: usize, to: usize) {
@@ -116,13 +134,16 @@ pub(super) fn promote(release: &Release<'_>, draft: &mut Draft) -> bool {
     let full = draft.status.promote_full == Some(true);
     let initial = Release::initial(&draft.status);
     let done = initial || full || draft.index() >= release.steps.len() && release.rollout.spec.paused != Some(true);
-    if !done || pods(release.revisions.new).available < release.desired || release.revisions.new.is_none() {
+    let there = share::enough(release, pods(release.revisions.new).available, release.desired);
+    if !done || !there || release.revisions.new.is_none() {
         return false;
     }
     let why = if initial {
         "Initial deploy".to_owned()
     } else if full {
         "Full promotion requested".to_owned()
+    } else if release.fast(&draft.status) {
+        "Rollback within window".to_owned()
     } else {
         format!("Completed all {} canary steps", release.steps.len())
     };

@@ -7,7 +7,7 @@ use crds::ReplicaSet;
 use traffic::{Router, Routing, Weight};
 
 use super::position::Wanted;
-use super::{Draft, Release, pods};
+use super::{Draft, Release, pods, share};
 use crate::release::services::{point, selected};
 use crate::words::{condition, reason};
 use crate::{Action, Observation, conditions};
@@ -24,18 +24,29 @@ pub(super) fn serves(release: &Release<'_>, set: &ReplicaSet) -> bool {
         let service = name.as_ref().and_then(|name| release.seen.services.get(name));
         hash.is_some() && service.and_then(selected) == hash
     };
-    let weight = release.in_force.map_or(0, |weight| i32::try_from(weight.0).unwrap_or(i32::MAX));
+    let weight = release.weight_in_force();
     weight > 0 && behind(&release.canary.canary_service)
         || weight < release.max && behind(&release.canary.stable_service)
 }
 
-/// The share the traffic may have: none for a version without pods, and no change towards a stable version without any.
-pub(super) fn share(release: &Release<'_>, draft: &Draft, wanted: Wanted) -> i32 {
-    let in_force = release.in_force.map_or(0, |weight| i32::try_from(weight.0).unwrap_or(0));
-    if release.promoted(&draft.status) || Release::initial(&draft.status) {
+/// The share the traffic may have now.
+pub(super) fn share_now(release: &Release<'_>, draft: &Draft, wanted: Wanted) -> i32 {
+    let in_force = release.weight_in_force();
+    let goal = goal(release, draft, wanted);
+    let falls = release.dynamic() && goal < in_force && !Release::initial(&draft.status);
+    let together = release.promoted(&draft.status) && !release.leaving();
+    if falls && !together { share::bearable(release, goal, in_force) } else { goal }
+}
+
+/// The share the traffic goes to, once the stable version can bear the rest: none for a version without pods, and no change towards a
+/// stable version without any.
+pub(super) fn goal(release: &Release<'_>, draft: &Draft, wanted: Wanted) -> i32 {
+    let in_force = release.weight_in_force();
+    if release.promoted(&draft.status) || Release::initial(&draft.status) || release.leaving() {
         return 0;
     }
-    let stable_is_down = pods(release.revisions.stable).available == 0;
+    // With dynamicStableScale the stable version has to come back for its traffic; see `share::bearable`.
+    let stable_is_down = !release.dynamic() && pods(release.revisions.stable).available == 0;
     if stable_is_down && in_force > 0 && pods(release.revisions.new).available > 0 {
         return in_force.max(wanted.traffic);
     }
@@ -47,8 +58,8 @@ pub(super) fn route(release: &Release<'_>, draft: &mut Draft, wanted: Wanted) {
         services(release, draft);
         return;
     }
-    let weight = share(release, draft, wanted);
-    let in_force = release.in_force.map_or(0, |weight| i32::try_from(weight.0).unwrap_or(0));
+    let weight = share_now(release, draft, wanted);
+    let in_force = release.weight_in_force();
     // A promotion moves everything with the stable Service first; only then may the canary's share go to it.
     let promoted = release.promoted(&draft.status);
     let shrinks = weight < in_force && !promoted;
@@ -104,7 +115,8 @@ fn services(release: &Release<'_>, draft: &mut Draft) {
     if let (Some(name), Some(stable)) = (&release.canary.stable_service, &stable) {
         point(release, draft, name, stable, false);
     }
-    if let Some(name) = &release.canary.canary_service {
+    // Requests leave the version behind the canary Service by weight, before that Service leaves it.
+    if let Some(name) = release.canary.canary_service.as_ref().filter(|_| !release.leaving()) {
         // With routing the weight has taken the traffic off already, and the canary Service stays with the canary.
         match (&stable, draft.aborted() && !release.routed()) {
             (Some(stable), true) => point(release, draft, name, stable, true),

@@ -17,6 +17,12 @@ pub(super) fn begin(release: &Release<'_>, draft: &mut Draft) {
         if release.promoted(&draft.status) && !release.steps.is_empty() {
             draft.normal(reason::SKIP_STEPS, "Rollback to stable ReplicaSets: all steps are skipped".to_owned());
         }
+        if release.fast(&draft.status) {
+            draft.normal(
+                reason::SKIP_STEPS,
+                "Rollback to older ReplicaSets within the window: all steps are skipped".to_owned(),
+            );
+        }
     }
     if template_changed || steps_changed || retried {
         clear(draft);

@@ -40,7 +40,7 @@ fn counts(release: &Release<'_>, draft: &mut Draft) {
 }
 
 fn weights(release: &Release<'_>, draft: &mut Draft, wanted: Wanted) {
-    let share = routing::share(release, draft, wanted);
+    let share = routing::share_now(release, draft, wanted);
     let destination = |weight, service: &Option<String>, hash: Option<String>| WeightDestination {
         weight,
         service_name: service.clone(),

@@ -145,6 +145,18 @@ pub fn revision_number(revisions: &Revisions<'_>) -> Revision {
     revisions.new.and_then(revision_of).map_or(next, |own| own.max(next))
 }
 
+/// Whether the wanted version is one of the last `rollbackWindow.revisions` before the stable one, by the times at which they were made
+/// (not by their numbers, which change when one goes back).
+pub fn within_rollback_window(rollout: &Rollout, revisions: &Revisions<'_>) -> bool {
+    let window = rollout.spec.rollback_window.as_ref().and_then(|window| window.revisions).unwrap_or(0);
+    let made = |set: &ReplicaSet| set.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    let (Some(new), Some(stable)) = (revisions.new.and_then(made), revisions.stable.and_then(made)) else {
+        return false;
+    };
+    let between = revisions.all.iter().filter_map(|set| made(set)).filter(|time| new < *time && *time < stable).count();
+    new < stable && i32::try_from(between).is_ok_and(|between| between < window)
+}
+
 #[cfg(test)]
 #[allow(clippy::needless_pass_by_value, reason = "JSON literals read best without borrows")]
 mod tests;

@@ -117,9 +117,6 @@ fn spec(rollout: &Rollout) -> Checked {
     {
         return Err(unsupported("spec.restartAt"));
     }
-    if spec.rollback_window.as_ref().is_some_and(|window| window.revisions.is_some_and(|revisions| revisions > 0)) {
-        return Err(unsupported("spec.rollbackWindow"));
-    }
     match rollout.strategy_kind() {
         StrategyKind::Canary(canary) => strategy(rollout, canary),
         StrategyKind::BlueGreen(blue_green) => blue_green::check(rollout, blue_green),
@@ -167,9 +164,7 @@ fn strategy(rollout: &Rollout, canary: &CanaryStrategy) -> Checked {
     if canary.ping_pong.is_some() {
         return Err(unsupported(at("pingPong")));
     }
-    if canary.replica_progress_threshold.is_some() {
-        return Err(unsupported(at("replicaProgressThreshold")));
-    }
+    threshold(canary)?;
     fences(canary)?;
     if let Some(limit) = canary.scale_down_delay_revision_limit {
         let history = rollout.spec.revision_history_limit.unwrap_or(10);
@@ -192,8 +187,9 @@ fn strategy(rollout: &Rollout, canary: &CanaryStrategy) -> Checked {
         }
         return Ok(());
     };
-    if canary.dynamic_stable_scale == Some(true) {
-        return Err(unsupported(at("dynamicStableScale")));
+    if let Some(delay) = canary.scale_down_delay_seconds.filter(|_| canary.is_dynamic_stable_scale()) {
+        let right = "Canary scaleDownDelaySeconds cannot be used with dynamicStableScale";
+        return Err(invalid(at("scaleDownDelaySeconds"), delay, right));
     }
     for (service, field) in [(&canary.canary_service, "canaryService"), (&canary.stable_service, "stableService")] {
         if service.as_deref().is_none_or(str::is_empty) {
@@ -235,6 +231,17 @@ fn strategy(rollout: &Rollout, canary: &CanaryStrategy) -> Checked {
         return Err(invalid(at("trafficRouting.maxTrafficWeight"), weight, "must be greater than 0"));
     }
     Ok(())
+}
+
+fn threshold(canary: &CanaryStrategy) -> Checked {
+    let Some(threshold) = &canary.replica_progress_threshold else { return Ok(()) };
+    let field = "spec.strategy.canary.replicaProgressThreshold";
+    match (threshold.type_.as_str(), threshold.value) {
+        ("Percent", 1..=100) | ("Pods", 1..) => Ok(()),
+        ("Percent", value) => Err(invalid(format!("{field}.value"), value, "must be between 1 and 100")),
+        ("Pods", value) => Err(invalid(format!("{field}.value"), value, "must be greater than 0")),
+        (other, _) => Err(invalid(format!("{field}.type"), format!("\"{other}\""), "must be Percent or Pods")),
+    }
 }
 
 fn fences(canary: &CanaryStrategy) -> Checked {

@@ -1,13 +1,13 @@
 //! The steps of a canary.
 
-use crds::{CanaryStep, CanaryStrategy};
+use crds::{CanaryStep, CanaryStrategy, SetCanaryScale};
 
 use super::{Checked, invalid, unsupported};
 
 pub(super) fn check(canary: &CanaryStrategy) -> Checked {
     let most = canary.traffic_routing.as_ref().and_then(|routing| routing.max_traffic_weight).unwrap_or(100);
     for (index, step) in canary.steps().iter().enumerate() {
-        one(&format!("spec.strategy.canary.steps[{index}]"), step, most)?;
+        one(&format!("spec.strategy.canary.steps[{index}]"), step, most, canary.traffic_routing.is_some())?;
     }
     if let Some(background) = &canary.analysis
         && let Some(start) = background.starting_step
@@ -19,7 +19,7 @@ pub(super) fn check(canary: &CanaryStrategy) -> Checked {
     Ok(())
 }
 
-fn one(path: &str, step: &CanaryStep, most: i32) -> Checked {
+fn one(path: &str, step: &CanaryStep, most: i32, routed: bool) -> Checked {
     let kinds = [
         ("setWeight", step.set_weight.is_some()),
         ("pause", step.pause.is_some()),
@@ -39,10 +39,10 @@ fn one(path: &str, step: &CanaryStep, most: i32) -> Checked {
             "Step must have one of the following set: experiment, setWeight, setCanaryScale, pause or analysis",
         ));
     };
-    if *kind == "plugin" {
+    if step.plugin.as_ref().is_some_and(|plugin| plugin.disabled != Some(true)) {
         return Err(invalid(format!("{path}.plugin"), "plugin", "step plugins are not supported yet"));
     }
-    if !["setWeight", "pause", "analysis"].contains(kind) {
+    if !["setWeight", "pause", "analysis", "setCanaryScale", "plugin"].contains(kind) {
         return Err(unsupported(format!("{path}.{kind}")));
     }
     if let Some(weight) = step.set_weight.filter(|weight| !(0..=most).contains(weight)) {
@@ -51,6 +51,9 @@ fn one(path: &str, step: &CanaryStep, most: i32) -> Checked {
             weight,
             format!("SetWeight needs to be between 0 and {most}"),
         ));
+    }
+    if let Some(scale) = &step.set_canary_scale {
+        self::scale(&format!("{path}.setCanaryScale"), scale, most, routed)?;
     }
     if let Some(pause) = &step.pause
         && let Err(error) = pause.wait()
@@ -63,6 +66,25 @@ fn one(path: &str, step: &CanaryStep, most: i32) -> Checked {
         && analysis.templates.as_ref().is_none_or(Vec::is_empty)
     {
         return Err(invalid(format!("{path}.analysis.templates"), "[]", "an analysis needs at least one template"));
+    }
+    Ok(())
+}
+
+fn scale(path: &str, scale: &SetCanaryScale, most: i32, routed: bool) -> Checked {
+    if !routed {
+        return Err(invalid(path, "setCanaryScale", "SetCanaryScale requires TrafficRouting to be set"));
+    }
+    let matches = scale.match_traffic_weight == Some(true);
+    let set = [scale.weight.is_some(), scale.replicas.is_some(), matches].into_iter().filter(|set| *set).count();
+    if set != 1 {
+        let text = serde_json::to_string(scale).unwrap_or_default();
+        return Err(invalid(path, text, "exactly one of weight, replicas and matchTrafficWeight: true must be set"));
+    }
+    if let Some(weight) = scale.weight.filter(|weight| !(0..=most).contains(weight)) {
+        return Err(invalid(format!("{path}.weight"), weight, format!("must be between 0 and {most}")));
+    }
+    if let Some(replicas) = scale.replicas.filter(|replicas| *replicas < 0) {
+        return Err(invalid(format!("{path}.replicas"), replicas, "must be greater than or equal to 0"));
     }
     Ok(())
 }

@@ -258,7 +258,21 @@ impl World {
         let routed = canary.traffic_routing.is_some();
         let blue_green = self.seen.rollout.blue_green().is_some();
         let released = routed && !self.stable_image().is_empty();
+        let dynamic = released && canary.dynamic_stable_scale == Some(true);
+        let rest = strategy::replicas::share(
+            self.seen.rollout.spec.replicas_or_default(),
+            max.saturating_sub(weight).cast_signed(),
+            max.cast_signed(),
+        );
         let laws = [
+            (
+                dynamic && weight < weight_before && stable_now < rest && canary_now > 0,
+                "the weight falls before the stable version has the pods for the rest",
+            ),
+            (
+                dynamic && stable_now < rest && stable_now < stable_before && canary_now == canary_before,
+                "the stable version loses pods that its share of the traffic needs",
+            ),
             (weight > weight_before && canary_now == 0, "the weight rises towards a canary without available pods"),
             (
                 weight < weight_before && stable_now == 0 && canary_now > 0,

@@ -2,6 +2,7 @@
 
 mod analysis;
 mod pause;
+mod set_canary_scale;
 mod set_weight;
 
 use crds::CanaryStep;
@@ -18,13 +19,18 @@ pub(crate) enum Outcome {
 }
 
 /// Asks a step whether it is over; a step may note its beginning in the draft.
-pub(crate) fn progress(release: &Release<'_>, draft: &mut Draft, step: &CanaryStep) -> Outcome {
+pub(crate) fn progress(release: &Release<'_>, draft: &mut Draft, index: usize, step: &CanaryStep) -> Outcome {
     if let Some(weight) = step.set_weight {
-        set_weight::progress(release, weight)
+        set_weight::progress(release, index, weight)
+    } else if step.set_canary_scale.is_some() {
+        set_canary_scale::progress(release, index)
     } else if let Some(pause) = &step.pause {
         pause::progress(release, draft, pause)
     } else if step.analysis.is_some() {
         analysis::progress(draft)
+    } else if step.plugin.is_some() {
+        // Validation refuses the ones that are not switched off.
+        Outcome::Done
     } else {
         // Validation refuses every other kind, so the release never comes here with one.
         Outcome::Waits
@@ -42,6 +48,16 @@ pub fn describe(step: &CanaryStep) -> String {
             Some(crds::IntOrString::String(text)) => format!("pause: {text}"),
             None => "pause".to_owned(),
         };
+    }
+    if let Some(scale) = &step.set_canary_scale {
+        return match (scale.weight, scale.replicas) {
+            (Some(weight), _) => format!("setCanaryScale{{weight: {weight}}}"),
+            (None, Some(replicas)) => format!("setCanaryScale{{replicas: {replicas}}}"),
+            (None, None) => "setCanaryScale{matchTrafficWeight: true}".to_owned(),
+        };
+    }
+    if let Some(plugin) = &step.plugin {
+        return format!("plugin: {}, skipped", plugin.name);
     }
     if step.analysis.is_some() { "analysis".to_owned() } else { "unknown".to_owned() }
 }
