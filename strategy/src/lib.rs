@@ -13,6 +13,7 @@ pub mod conditions;
 pub mod message;
 mod release;
 pub mod replicas;
+pub mod restart;
 pub mod revision;
 pub mod validate;
 pub mod words;
@@ -35,6 +36,8 @@ pub struct Observation {
     pub workload: Option<workload::Workload>,
     /// ReplicaSets of its namespace that it controls, or that match its selector and have no controller.
     pub replica_sets: Vec<ReplicaSet>,
+    /// The pods of these, while [`restart::is_due`]; nobody else looks at pods.
+    pub pods: Option<Vec<restart::Pod>>,
     /// The Services it names that exist, by name.
     pub services: BTreeMap<String, Service>,
     /// The objects that exist among its routers' references.
@@ -102,6 +105,11 @@ pub enum Action {
         target: Target,
         /// Merge patch.
         patch: Value,
+    },
+    /// A pod that has to be replaced; a disruption budget may refuse it.
+    EvictPod {
+        /// Which.
+        target: Target,
     },
     /// Replicas of the workload that `spec.workloadRef` names.
     PatchWorkload {

@@ -2,7 +2,7 @@
 //!
 //! Source: the rules of canary releases without traffic routing, `argo.md` §2.8; of those with routing, §2.9.
 
-use crds::{CanaryStrategy, IntOrString};
+use crds::{CanaryStrategy, IntOrString, Rollout, StrategyKind};
 
 /// Bounds on the number of pods during an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,15 @@ pub fn bounds(canary: &CanaryStrategy, replicas: i32) -> Bounds {
     let surge = resolve(canary.max_surge.as_ref(), replicas, true);
     let unavailable = resolve(canary.max_unavailable.as_ref(), replicas, false);
     Bounds { surge, unavailable: if surge == 0 && unavailable == 0 { 1 } else { unavailable } }
+}
+
+/// `maxUnavailable` of whatever strategy, for a restart.
+pub fn unavailable(rollout: &Rollout, replicas: i32) -> i32 {
+    match rollout.strategy_kind() {
+        StrategyKind::Canary(canary) => bounds(canary, replicas).unavailable,
+        StrategyKind::BlueGreen(green) => resolve(green.max_unavailable.as_ref(), replicas, false),
+        StrategyKind::Both | StrategyKind::Neither => 0,
+    }
 }
 
 fn resolve(value: Option<&IntOrString>, replicas: i32, up: bool) -> i32 {

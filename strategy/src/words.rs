@@ -43,6 +43,8 @@ pub const WORKLOAD_FINALIZER: &str = "rollout.argoproj.io/scaled-down-workload";
 
 /// Reasons of events.
 pub mod reason {
+    /// All pods are newer than `restartAt`.
+    pub const RESTARTED: &str = "PodsRestarted";
     /// The referenced Deployment lost pods to the Rollout, or got them back.
     pub const WORKLOAD_SCALED: &str = "WorkloadScaled";
     /// A new revision.

@@ -405,7 +405,6 @@ fn what_is_not_built_yet_is_refused_by_name() {
             json!({ "strategy": { "canary": { "pingPong": { "pingService": "ping", "pongService": "pong" } } } }),
             "spec.strategy.canary.pingPong",
         ),
-        (json!({ "restartAt": "2026-01-01T00:00:00Z" }), "spec.restartAt"),
     ] {
         let mut world = nginx(2, &json!([{ "setWeight": 20 }]));
         world.spec(&spec);

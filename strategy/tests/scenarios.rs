@@ -102,6 +102,14 @@ fn happen_unseen(world: &mut World, what: &str) -> bool {
         "retry" => world.patch_status(&json!({ "abort": false })),
         "promote" => world.promote(),
         "workload" => world.patch_workload(&serde_json::from_str(rest).unwrap()),
+        "restart" => {
+            world.patch_spec(&json!({ "restartAt": world.now.to_string() }));
+            pods = false;
+        }
+        "budget" => {
+            world.budget = i32::try_from(number()).unwrap();
+            pods = false;
+        }
         "add" => world.add(serde_json::from_str(rest).unwrap()),
         "workload-gone" => world.remove_workload(),
         "delete-without-pods" => {

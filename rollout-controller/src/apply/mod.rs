@@ -8,6 +8,7 @@
 
 pub mod merge;
 mod outcome;
+pub mod pod;
 pub mod routing;
 
 use std::fmt::Debug;

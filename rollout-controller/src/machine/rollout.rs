@@ -6,6 +6,7 @@
 //!   (abort, promote) is never overwritten by an older thought.
 //! - A write that the API server refuses is said on the Rollout, and tried again slowly.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crds::kube::Resource;
@@ -21,7 +22,7 @@ use crate::events::Note;
 use crate::queue::Next;
 use crate::telemetry;
 use crate::view::store::Name;
-use crate::view::{Key, references, workloads};
+use crate::view::{Key, pods, references, workloads};
 use crate::words;
 
 /// Fields of the status that count, or put counts in words; a change of these alone may wait for company.
@@ -55,6 +56,8 @@ impl Machines {
         }
         let mut notes = Vec::new();
         let mut wrote = false;
+        // Pods that a disruption budget did not let go in this pass.
+        let mut refused = BTreeSet::new();
         for _ in 0..ROUNDS {
             let Some(Guarded::Valid(rollout)) = self.view.rollouts.get(name).as_deref().cloned() else {
                 // Gone or malformed since: there is a wake for it.
@@ -64,12 +67,34 @@ impl Machines {
                 // What an earlier pass did and could not tell.
                 notes = self.memory().carry.remove(name).unwrap_or_default();
             }
-            let seen = self.view.observe(name, &rollout);
-            let decision = (self.decide)(&seen, self.clock.now());
+            let mut seen = self.view.observe(name, &rollout);
+            let now = self.clock.now();
+            if strategy::restart::is_due(&rollout, now) {
+                match pods::of(self.writer.client(), &seen, now, &refused).await {
+                    Ok(found) => seen.pods = Some(found),
+                    Err(error) => {
+                        tracing::warn!(rollout = %name, %error, "cannot list the pods that are to be restarted");
+                        self.keep(name, notes);
+                        return Next::BackOff;
+                    }
+                }
+            }
+            let decision = (self.decide)(&seen, now);
             if decision.actions.is_empty() {
                 return self.finish(key, name, &rollout, decision, notes, wrote).await;
             }
             for action in &decision.actions {
+                if let Action::EvictPod { target } = action {
+                    let namespace = rollout.metadata.namespace.as_deref().unwrap_or_default();
+                    match self.writer.evict(namespace, &target.name, &target.uid).await {
+                        Ok(()) => wrote = true,
+                        Err(problem) => {
+                            tracing::info!(rollout = %name, pod = target.name, problem, "a pod may not go now");
+                            refused.insert(target.uid.clone());
+                        }
+                    }
+                    continue;
+                }
                 if let Err(stop) = self.act(key, &rollout, action, &mut notes).await {
                     return self.stop(key, name, &rollout, stop, notes).await;
                 }
@@ -133,6 +158,8 @@ impl Machines {
                     writer.patch(&writer.api(&namespace), "Service", &target.name, &aimed(patch, target)).await;
                 (named("Service", target), words::WRITE_REFUSED, outcome.map(|service| view.take_service(service, by)))
             }
+            // Carried out where refusals are remembered.
+            Action::EvictPod { .. } => return Ok(()),
             Action::PatchWorkload { kind, target, patch } => {
                 let api = workloads::api(writer.client(), &namespace, *kind);
                 let outcome = writer.patch(&api, kind.kind(), &target.name, &aimed(patch, target)).await;

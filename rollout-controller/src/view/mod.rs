@@ -8,6 +8,7 @@
 
 pub mod analysis_gauges;
 pub mod gauges;
+pub mod pods;
 pub mod references;
 pub mod store;
 pub mod watch;
@@ -95,6 +96,8 @@ impl View {
         let mut seen = Observation {
             rollout: rollout.clone(),
             workload,
+            // Read only when a restart needs them.
+            pods: None,
             replica_sets,
             services: BTreeMap::new(),
             routes: traffic::Objects::new(),
@@ -315,7 +318,7 @@ impl View {
 }
 
 /// The selector of a Rollout; `None` when it has none, an empty or a wrong one, which select nothing here.
-fn selector_of(rollout: &Rollout) -> Option<Selector> {
+pub fn selector_of(rollout: &Rollout) -> Option<Selector> {
     let selector = rollout.spec.selector.clone()?;
     if selector.match_labels.as_ref().is_none_or(BTreeMap::is_empty)
         && selector.match_expressions.as_ref().is_none_or(Vec::is_empty)

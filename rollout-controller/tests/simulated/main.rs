@@ -9,5 +9,6 @@ mod lease;
 mod lifecycle;
 mod malformed;
 mod series;
+mod restart;
 mod settle;
 mod workload;

@@ -23,7 +23,8 @@ use crate::replicas::Pods;
 use crate::revision::{self, PodTemplateHash, Revisions};
 use crate::words::{condition, reason};
 use crate::{
-    Action, Decision, Event, EventType, Observation, blue_green, canary, conditions, message, validate, workload,
+    Action, Decision, Event, EventType, Observation, blue_green, canary, conditions, message, restart, validate,
+    workload,
 };
 
 /// How long a reference that does not exist yet is waited for before it is looked at again.
@@ -188,6 +189,7 @@ pub(crate) fn decide(seen: &Observation, now: Timestamp) -> Decision {
     let strategy = rollout.strategy_kind();
     facts.own_metadata(&mut draft);
     workload::drain(&facts, &mut draft);
+    restart::step(&facts, &mut draft);
     match strategy {
         StrategyKind::Canary(canary) => {
             state::leave_blue_green(canary, &mut draft);

@@ -44,6 +44,7 @@ fn foreign(hash: &str, image: &str, revision: u64, created: &str) -> ReplicaSet 
 fn seen(rollout: Rollout, replica_sets: Vec<ReplicaSet>) -> Observation {
     Observation {
         workload: None,
+        pods: None,
         rollout,
         replica_sets,
         services: BTreeMap::new(),

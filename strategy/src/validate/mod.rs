@@ -112,11 +112,6 @@ fn spec(rollout: &Rollout) -> Checked {
         let text = serde_json::to_string(&labels).unwrap_or_default();
         return Err(invalid("spec.template.metadata.labels", text, "`selector` does not match template `labels`"));
     }
-    if spec.restart_at.is_some()
-        && spec.restart_at != rollout.status.as_ref().and_then(|status| status.restarted_at.clone())
-    {
-        return Err(unsupported("spec.restartAt"));
-    }
     match rollout.strategy_kind() {
         StrategyKind::Canary(canary) => strategy(rollout, canary),
         StrategyKind::BlueGreen(blue_green) => blue_green::check(rollout, blue_green),

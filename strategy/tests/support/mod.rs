@@ -91,6 +91,7 @@ impl World {
             seen: Observation {
                 rollout,
                 workload: None,
+                pods: None,
                 replica_sets: Vec::new(),
                 services: ["web-stable", "web-canary"].map(|name| (name.to_owned(), service(name))).into(),
                 routes,
@@ -194,7 +195,7 @@ impl World {
                 *service = patched(service, patch);
                 format!("{} {patch}", target.name)
             }
-            Action::PatchWorkload { .. } => panic!("no workload here"),
+            Action::EvictPod { .. } | Action::PatchWorkload { .. } => panic!("no workload here"),
             Action::Route(Write::Create { reference, object, .. }) => {
                 let mut object = object.clone();
                 object["metadata"]["uid"] = json!(format!("uid-{serial}"));

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -15,9 +16,10 @@ use crds::{AnalysisRun, ReplicaSet};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use strategy::restart::{self, Pod};
 use strategy::revision::hash_of;
 use strategy::workload::{Workload, WorkloadKind};
-use strategy::{Action, Decision, Observation};
+use strategy::{Action, Decision, Observation, Target};
 use traffic::Write;
 
 /// Rounds in which every decision must have come to rest.
@@ -35,6 +37,12 @@ pub struct World {
     /// What the laws say against what was done.
     pub violations: Vec<String>,
     next_uid: u64,
+    serial: Cell<u64>,
+    /// Single pods of each version, from the first restart on.
+    pods: RefCell<BTreeMap<String, Vec<Pod>>>,
+    /// A disruption budget: at least this many pods stay available.
+    pub budget: i32,
+    refused: BTreeSet<String>,
 }
 
 fn patched<T: Serialize + DeserializeOwned>(object: &T, patch: &Value) -> T {
@@ -65,6 +73,7 @@ impl World {
         let seen = Observation {
             rollout,
             workload: None,
+            pods: None,
             replica_sets: Vec::new(),
             services: BTreeMap::new(),
             routes: BTreeMap::new(),
@@ -73,7 +82,20 @@ impl World {
             cluster_analysis_templates: BTreeMap::new(),
         };
         let (broken, events, writes, violations) = (BTreeSet::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut world = Self { seen, workload: None, now, broken, events, writes, violations, next_uid: 1 };
+        let mut world = Self {
+            seen,
+            workload: None,
+            now,
+            broken,
+            events,
+            writes,
+            violations,
+            next_uid: 1,
+            serial: Cell::new(1),
+            pods: RefCell::default(),
+            budget: -1,
+            refused: BTreeSet::new(),
+        };
         for object in objects {
             world.add(object);
         }
@@ -132,7 +154,67 @@ impl World {
     }
 
     pub fn decide(&self) -> Decision {
-        strategy::decide(&self.seen, self.now)
+        if self.seen.rollout.spec.restart_at.is_none() {
+            return strategy::decide(&self.seen, self.now);
+        }
+        let pods = restart::is_due(&self.seen.rollout, self.now).then(|| self.single_pods());
+        strategy::decide(&Observation { pods, ..self.seen.clone() }, self.now)
+    }
+
+    /// The pods that the numbers of the ReplicaSets stand for: the oldest are the available ones.
+    fn single_pods(&self) -> Vec<Pod> {
+        let mut known = self.pods.borrow_mut();
+        let mut all = Vec::new();
+        for set in &self.seen.replica_sets {
+            let name = set.metadata.name.clone().unwrap();
+            let first = !known.contains_key(&name);
+            let pods = known.entry(name.clone()).or_default();
+            let count = set.status.as_ref().map_or(0, |status| usize::try_from(status.replicas).unwrap());
+            pods.truncate(count);
+            let created = set.metadata.creation_timestamp.as_ref().filter(|_| first).map_or(self.now, |time| time.0);
+            while pods.len() < count {
+                let number = self.serial.get();
+                self.serial.set(number + 1);
+                pods.push(Pod {
+                    name: format!("{name}-{number}"),
+                    uid: format!("pod-{number}"),
+                    set: set.metadata.uid.clone().unwrap_or_default(),
+                    created,
+                    available: false,
+                    terminating: false,
+                    refused: false,
+                });
+            }
+            let available = usize::try_from(available_of(set)).unwrap();
+            for (index, pod) in pods.iter_mut().enumerate() {
+                pod.available = index < available;
+                pod.refused = self.refused.contains(&pod.uid);
+            }
+            all.extend(pods.iter().cloned());
+        }
+        all
+    }
+
+    fn version_of_pod(&self, uid: &str) -> String {
+        let pods = self.pods.borrow();
+        let found = pods.iter().find(|(_, pods)| pods.iter().any(|pod| pod.uid == uid)).map(|(name, _)| name.clone());
+        self.version(|set| set.metadata.name == found, "nobody")
+    }
+
+    fn evict(&mut self, target: &Target) {
+        if self.available(None) <= self.budget {
+            self.refused.insert(target.uid.clone());
+            return;
+        }
+        for (name, pods) in self.pods.get_mut() {
+            let Some(place) = pods.iter().position(|pod| pod.uid == target.uid) else { continue };
+            let gone = pods.remove(place);
+            let set = self.seen.replica_sets.iter_mut().find(|set| set.metadata.name.as_ref() == Some(name)).unwrap();
+            let status = set.status.as_mut().unwrap();
+            let available = status.available_replicas.unwrap_or(0) - i32::from(gone.available);
+            status.available_replicas = Some(available).filter(|count| *count > 0);
+            status.ready_replicas = status.available_replicas;
+        }
     }
 
     fn uid(&mut self) -> String {
@@ -245,9 +327,14 @@ impl World {
         };
         let (weight_before, (canary_before, stable_before), available_before) = measure(self);
         self.carry_out(action);
-        self.active_laws(&text, active_before);
+        // A restart takes pods by leave of maxUnavailable, which is looked at below.
+        if !matches!(action, Action::EvictPod { .. }) {
+            self.active_laws(&text, active_before);
+        }
         let (weight, (canary_now, stable_now), available) = measure(self);
-        let least = self.seen.rollout.spec.replicas_or_default() - self.unavailable();
+        // A restart may always take one.
+        let allowed = self.unavailable().max(i32::from(matches!(action, Action::EvictPod { .. })));
+        let least = self.seen.rollout.spec.replicas_or_default() - allowed;
         let max = canary
             .traffic_routing
             .as_ref()
@@ -333,6 +420,7 @@ impl World {
                 let service = seen.services.get_mut(&target.name).unwrap();
                 *service = patched(service, patch);
             }
+            Action::EvictPod { target } => self.evict(target),
             Action::PatchWorkload { patch, .. } => self.patch_workload(patch),
             Action::Route(Write::Create { reference, object, .. }) => {
                 let mut object = object.clone();
@@ -369,6 +457,7 @@ impl World {
 
     /// Until a decision has no action and nothing new to say; the number of decisions it took.
     pub fn settle(&mut self) -> usize {
+        self.refused.clear();
         for round in 1..=ROUNDS {
             let decision = self.decide();
             decision.actions.iter().for_each(|action| self.apply(action));
@@ -551,6 +640,10 @@ impl World {
             }
             Action::PatchReplicaSet { target, patch } => format!("{}:{}", named(&target.name), metadata(patch)),
             Action::DeleteReplicaSet { target } => format!("{}: delete", named(&target.name)),
+            Action::EvictPod { target } => {
+                let held = if self.available(None) <= self.budget { " (refused)" } else { "" };
+                format!("Pod of {}: evict{held}", self.version_of_pod(&target.uid))
+            }
             Action::PatchWorkload { kind, target, patch } => {
                 format!("{} {}:{}", kind.kind(), target.name, metadata(patch))
             }
