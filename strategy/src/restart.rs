@@ -40,24 +40,26 @@ pub fn is_due(rollout: &Rollout, now: Timestamp) -> bool {
     rollout.spec.restart_at.as_ref().is_some_and(|time| time.0 <= now && Some(time) != restarted)
 }
 
-/// Evicts what may go now, or says that the restart is over.
-pub(crate) fn step(facts: &Facts<'_>, draft: &mut Draft) {
-    let Some(time) = facts.rollout.spec.restart_at.as_ref() else { return };
+/// Says that the restart is over, or which pods may go now: if the decision does nothing else, for both would take from the same
+/// available pods.
+pub(crate) fn step(facts: &Facts<'_>, draft: &mut Draft) -> Vec<Action> {
+    let mut evictions = Vec::new();
+    let Some(time) = facts.rollout.spec.restart_at.as_ref() else { return evictions };
     if draft.status.restarted_at.as_ref() == Some(time) {
-        return;
+        return evictions;
     }
     if time.0 > facts.now {
         draft.wake_at(time.0);
-        return;
+        return evictions;
     }
     if draft.status.current_pod_hash.as_deref() != Some(facts.hash.0.as_str()) {
         draft.status.restarted_at = Some(time.clone());
-        return;
+        return evictions;
     }
     let again = facts.now.checked_add(TRY_AGAIN).unwrap_or(facts.now);
     let Some(all) = &facts.seen.pods else {
         draft.wake_at(again);
-        return;
+        return evictions;
     };
     let stable_and_new = facts.revisions.stable.into_iter().chain(facts.revisions.new);
     let mut sets: Vec<&str> = Vec::new();
@@ -72,7 +74,7 @@ pub(crate) fn step(facts: &Facts<'_>, draft: &mut Draft) {
     if left.peek().is_none() {
         draft.status.restarted_at = Some(time.clone());
         draft.normal(reason::RESTARTED, format!("All pods are newer than {}", time.0));
-        return;
+        return evictions;
     }
     draft.wake_at(again);
     let mut left: Vec<&Pod> = left.collect();
@@ -90,8 +92,9 @@ pub(crate) fn step(facts: &Facts<'_>, draft: &mut Draft) {
             spare -= 1;
         }
         let target = Target { name: pod.name.clone(), uid: pod.uid.clone(), resource_version: None };
-        draft.actions.push(Action::EvictPod { target });
+        evictions.push(Action::EvictPod { target });
     }
+    evictions
 }
 
 /// How many available pods may go now. The pods and the ReplicaSets are seen at different times: the smaller number counts.

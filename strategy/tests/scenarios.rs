@@ -110,6 +110,14 @@ fn happen_unseen(world: &mut World, what: &str) -> bool {
             world.budget = i32::try_from(number()).unwrap();
             pods = false;
         }
+        "resume-without-pods" => {
+            world.patch_spec(&json!({ "paused": false }));
+            pods = false;
+        }
+        "skip" => {
+            world.promote();
+            pods = false;
+        }
         "add" => world.add(serde_json::from_str(rest).unwrap()),
         "workload-gone" => world.remove_workload(),
         "delete-without-pods" => {

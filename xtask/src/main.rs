@@ -9,6 +9,7 @@ mod cluster;
 mod command;
 mod crds;
 mod demo;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -32,6 +33,8 @@ enum Chore {
     Crds(crds::Arguments),
     /// A real Kubernetes cluster for tests, with pods that answer, Prometheus and Traefik.
     Cluster(cluster::Arguments),
+    /// Releases at random, and the laws that hold for all of them: `--minutes N` (10 when not given).
+    Soak(soak::Arguments),
     /// The numbers that we promise, measured: see `bench --help`.
     Bench(bench::Arguments),
 }
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Chore::Test(arguments) => test::run(arguments),
         Chore::Crds(arguments) => crds::run(&arguments),
         Chore::Cluster(arguments) => cluster::run(arguments),
+        Chore::Soak(arguments) => soak::run(&arguments),
         Chore::Bench(arguments) => bench::run(&arguments),
     };
     match done {

@@ -8,7 +8,7 @@ mod harness;
 mod lease;
 mod lifecycle;
 mod malformed;
-mod series;
 mod restart;
+mod series;
 mod settle;
 mod workload;

@@ -22,6 +22,6 @@ pub(super) fn begin(release: &Release<'_>, draft: &mut Draft) -> bool {
     if retried {
         retry(release, draft);
     }
-    skip(draft);
+    skip(release, draft);
     retried
 }

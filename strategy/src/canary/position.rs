@@ -77,13 +77,17 @@ fn allowed(release: &Release<'_>, index: usize, wanted: i32) -> i32 {
     let earlier = || {
         index.checked_sub(1).map_or(0, |before| weight_at(release, before.min(release.steps.len().saturating_sub(1))))
     };
-    match release.steps.get(index) {
+    let wanted = match release.steps.get(index) {
         None if release.steps.is_empty() => 0,
         None => release.weight_in_force(),
         Some(_) if share::fixed(release, index) == Some(0) => 0,
         Some(step) if step.set_weight.is_none() || has_pods_for(release, index, wanted) => wanted,
         Some(_) => earlier().min(wanted),
-    }
+    };
+    // A person may have gone over the step that waits for pods, or has paused the Rollout: then nothing more is sent.
+    let now = release.weight_in_force();
+    let held = release.rollout.spec.paused == Some(true) || !has_pods_for(release, index, wanted);
+    if release.routed() && wanted > now && held { now } else { wanted }
 }
 
 /// Whether the canary has the pods for this share of the traffic at this step.

@@ -36,5 +36,5 @@ pub(super) fn begin(release: &Release<'_>, draft: &mut Draft) {
     if retried {
         retry(release, draft);
     }
-    skip(draft);
+    skip(release, draft);
 }

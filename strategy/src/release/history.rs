@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ::analysis::Phase;
-use crds::AnalysisRun;
 use crds::words::REVISION_ANNOTATION;
+use crds::{AnalysisRun, RolloutStatus};
 
 use super::capacity::target;
 use super::{Draft, Facts, HASH, analysis};
@@ -12,8 +12,34 @@ use crate::{Action, revision};
 
 /// ReplicaSets and AnalysisRuns beyond the limits.
 pub(crate) fn limit(facts: &Facts<'_>, draft: &mut Draft) {
+    let deletions = beyond(facts, draft);
+    if is_written(facts, draft) {
+        draft.actions.extend(deletions);
+    } else if !deletions.is_empty() {
+        draft.wake_at(facts.now);
+    }
+}
+
+/// What an analysis has found is in the status before the analysis goes: a failure that was forgotten would be no failure.
+fn is_written(facts: &Facts<'_>, draft: &Draft) -> bool {
+    let Some(stored) = &facts.rollout.status else { return false };
+    let facts_of = |status: &RolloutStatus| {
+        let canary = status.canary.clone().unwrap_or_default();
+        let blue_green = status.blue_green.clone().unwrap_or_default();
+        (
+            (status.current_pod_hash.clone(), status.stable_rs.clone(), status.current_step_index),
+            (status.abort.unwrap_or(false), status.aborted_at.clone(), status.pause_conditions.clone()),
+            (canary.current_step_analysis_run_status, canary.current_background_analysis_run_status),
+            (blue_green.pre_promotion_analysis_run_status, blue_green.post_promotion_analysis_run_status),
+        )
+    };
+    facts_of(stored) == facts_of(&draft.status)
+}
+
+fn beyond(facts: &Facts<'_>, draft: &Draft) -> Vec<Action> {
+    let mut deletions = Vec::new();
     for set in revision::history_beyond_limit(facts.rollout, &facts.revisions) {
-        draft.actions.push(Action::DeleteReplicaSet { target: target(set) });
+        deletions.push(Action::DeleteReplicaSet { target: target(set) });
     }
     let mut kept: BTreeMap<bool, i32> = BTreeMap::new();
     let mut runs: Vec<_> = facts.seen.analysis_runs.iter().collect();
@@ -46,12 +72,9 @@ pub(crate) fn limit(facts: &Facts<'_>, draft: &mut Draft) {
         };
         let count = kept.entry(good).or_default();
         *count += i32::from(!orphaned);
-        // The stored status still rests on it: what the run has decided has to be written before it may go.
-        let needed = facts.rollout.status.as_ref().is_some_and(|stored| analysis::is_current(stored, run));
-        if (*count > limit || orphaned) && needed {
-            draft.wake_at(facts.now);
-        } else if *count > limit || orphaned {
-            draft.actions.push(Action::DeleteAnalysisRun { target: analysis::target(run) });
+        if *count > limit || orphaned {
+            deletions.push(Action::DeleteAnalysisRun { target: analysis::target(run) });
         }
     }
+    deletions
 }

@@ -189,8 +189,8 @@ pub(crate) fn decide(seen: &Observation, now: Timestamp) -> Decision {
     let strategy = rollout.strategy_kind();
     facts.own_metadata(&mut draft);
     workload::drain(&facts, &mut draft);
-    restart::step(&facts, &mut draft);
-    match strategy {
+    let evictions = restart::step(&facts, &mut draft);
+    let mut decision = match strategy {
         StrategyKind::Canary(canary) => {
             state::leave_blue_green(canary, &mut draft);
             canary::pass(facts, canary, draft)
@@ -202,7 +202,11 @@ pub(crate) fn decide(seen: &Observation, now: Timestamp) -> Decision {
         }
         // Validation refuses these.
         StrategyKind::Both | StrategyKind::Neither => draft.finish(now),
+    };
+    if decision.actions.is_empty() {
+        decision.actions = evictions;
     }
+    decision
 }
 
 /// A spec that cannot be carried out: said on the object, nothing else touched.

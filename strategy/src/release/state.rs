@@ -50,8 +50,11 @@ pub(crate) fn retry(facts: &Facts<'_>, draft: &mut Draft) {
 }
 
 /// A full promotion goes over pauses, analyses and an abort.
-pub(crate) fn skip(draft: &mut Draft) {
+pub(crate) fn skip(facts: &Facts<'_>, draft: &mut Draft) {
     if draft.status.promote_full == Some(true) {
+        if draft.aborted() || draft.status.aborted_at.is_some() {
+            retry(facts, draft);
+        }
         clear(draft);
         draft.status.promote_full = Some(true);
         draft.status.abort = None;

@@ -73,7 +73,8 @@ pub fn revision_of(set: &ReplicaSet) -> Option<Revision> {
 pub fn sort(seen: &Observation) -> Revisions<'_> {
     let rollout = &seen.rollout;
     let mut all: Vec<&ReplicaSet> = seen.replica_sets.iter().filter(|set| belongs(rollout, set)).collect();
-    all.sort_by_key(|set| (set.metadata.creation_timestamp.clone(), set.metadata.name.clone()));
+    // Times have whole seconds: the number tells which of two in the same second is older.
+    all.sort_by_key(|set| (set.metadata.creation_timestamp.clone(), revision_of(set), set.metadata.name.clone()));
     let stored = rollout.status.as_ref();
     let new = find_new(rollout, &all);
     let stable = stored

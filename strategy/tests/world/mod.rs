@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod laws;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -326,7 +328,11 @@ impl World {
             (world.weight().unwrap_or(0), pods, world.available(None))
         };
         let (weight_before, (canary_before, stable_before), available_before) = measure(self);
+        let picture = laws::Picture::of(self);
         self.carry_out(action);
+        for law in picture.compare(self, action) {
+            self.violations.push(format!("{law}: {text}: {}", self.summary()));
+        }
         // A restart takes pods by leave of maxUnavailable, which is looked at below.
         if !matches!(action, Action::EvictPod { .. }) {
             self.active_laws(&text, active_before);
@@ -344,7 +350,9 @@ impl World {
         // With routing, pods of a version without traffic serve nobody: what counts is who gets requests.
         let routed = canary.traffic_routing.is_some();
         let blue_green = self.seen.rollout.blue_green().is_some();
-        let released = routed && !self.stable_image().is_empty();
+        let evicts = matches!(action, Action::EvictPod { .. });
+        let wanted = self.seen.rollout.spec.replicas_or_default() > 0 && !evicts;
+        let released = routed && !self.stable_image().is_empty() && wanted;
         let dynamic = released && canary.dynamic_stable_scale == Some(true);
         let rest = strategy::replicas::share(
             self.seen.rollout.spec.replicas_or_default(),
