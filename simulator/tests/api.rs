@@ -291,3 +291,16 @@ async fn a_watcher_of_the_client_library_survives_dropped_and_forgotten_watches(
         }
     }
 }
+
+#[tokio::test]
+async fn a_body_in_protobuf_is_refused_with_what_to_do_instead() {
+    let cluster = cluster();
+    let request = http::Request::post("/api/v1/namespaces/default/configmaps")
+        .header("content-type", "application/vnd.kubernetes.protobuf")
+        .body(b"k8s\0".to_vec())
+        .expect("a request");
+    let error = cluster.client().request::<Value>(request).await.expect_err("no protobuf is read");
+    let kube::Error::Api(status) = error else { panic!("{error}") };
+    assert_eq!(status.code, 415);
+    assert!(status.message.contains("kubectl apply -f FILE"), "{}", status.message);
+}

@@ -84,6 +84,9 @@ pub(crate) const MEDIA_TYPES: &[&str] =
 
 /// The body as an object of this kind.
 pub(crate) fn decode(call: &Call, resource: &Resource) -> Result<Value, Failure> {
+    if resource.custom.is_none() && call.media_type() == "application/vnd.kubernetes.protobuf" {
+        return Err(Failure::no_protobuf());
+    }
     if !matches!(call.media_type(), "" | "application/json" | "application/yaml" | "*/*") {
         return Err(Failure::unsupported_media_type(MEDIA_TYPES));
     }

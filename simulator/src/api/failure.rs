@@ -187,6 +187,12 @@ impl Failure {
         Self::new(405, "MethodNotAllowed", message).with_details(details(&resource.group, &resource.plural, "", None))
     }
 
+    /// The one thing that the real server reads and this one does not; `kubectl create deployment` and the like send it.
+    pub(crate) fn no_protobuf() -> Self {
+        let instead = "use kubectl apply -f FILE, or kubectl create … --dry-run=client -o yaml | kubectl apply -f -";
+        Self::new(415, "UnsupportedMediaType", format!("this simulated API server reads no protobuf: {instead}"))
+    }
+
     pub(crate) fn unsupported_media_type(accepted: &[&str]) -> Self {
         Self::new(
             415,
