@@ -318,6 +318,27 @@ fn names_of_runs() {
         ),
     ] {
         let by_name = |name: &str| existing.iter().find(|run| run.metadata.name.as_deref() == Some(name));
-        assert_eq!(choose_run("base", "u1", &spec, &by_name), expected);
+        assert_eq!(choose_run("base", "u1", &spec, None, &by_name, &|_| false), expected);
+    }
+    // Completed runs that nobody has written down yet.
+    for (existing, superseded, expected) in [
+        (vec![run("base", "u1", &spec, "Failed")], None, RunChoice::Reuse("base".to_owned())),
+        (vec![run("base", "other", &spec, "Failed")], None, RunChoice::Create("base.1".to_owned())),
+        (vec![run("base", "u1", &other, "Successful")], None, RunChoice::Create("base.1".to_owned())),
+        (vec![run("base", "u1", &spec, "Inconclusive")], Some("base"), RunChoice::Create("base.1".to_owned())),
+        (
+            vec![run("base", "u1", &spec, "Inconclusive"), run("base.1", "u1", &spec, "Successful")],
+            Some("base"),
+            RunChoice::Reuse("base.1".to_owned()),
+        ),
+        (
+            vec![run("base", "u1", &spec, "Inconclusive"), run("base.1", "u1", &spec, "Inconclusive")],
+            Some("base.1"),
+            RunChoice::Create("base.2".to_owned()),
+        ),
+        (vec![run("base", "u1", &spec, "Successful")], Some("base-2"), RunChoice::Reuse("base".to_owned())),
+    ] {
+        let by_name = |name: &str| existing.iter().find(|run| run.metadata.name.as_deref() == Some(name));
+        assert_eq!(choose_run("base", "u1", &spec, superseded, &by_name, &|_| true), expected, "{superseded:?}");
     }
 }

@@ -1,5 +1,8 @@
 //! Every condition reason, event reason and message of a Rollout, spelled once.
 
+/// Annotation of an AnalysisRun: the hash of the steps it was made for, so that changed steps are analysed anew.
+pub const STEP_HASH_ANNOTATION: &str = "rollouts.argoproj.io/step-hash";
+
 /// Reasons of status conditions.
 pub mod condition {
     /// Enough pods are available.

@@ -13,7 +13,7 @@ use crds::{
 use serde_json::json;
 
 use super::{Draft, Facts, LOOK_AGAIN, at, state};
-use crate::words::{condition, reason};
+use crate::words::{STEP_HASH_ANNOTATION, condition, reason};
 use crate::{Action, Observation, Target, conditions, revision};
 
 const INCONCLUSIVE: &str = "InconclusiveAnalysisRun";
@@ -56,6 +56,39 @@ pub(crate) fn slot(draft: &mut Draft, kind: Kind) -> &mut Option<RolloutAnalysis
         Kind::PrePromotion => &mut status.blue_green.get_or_insert_default().pre_promotion_analysis_run_status,
         Kind::PostPromotion => &mut status.blue_green.get_or_insert_default().post_promotion_analysis_run_status,
     }
+}
+
+fn named(status: &RolloutStatus, kind: Kind) -> Option<&RolloutAnalysisRunStatus> {
+    let (canary, blue_green) = (status.canary.as_ref(), status.blue_green.as_ref());
+    match kind {
+        Kind::Step => canary?.current_step_analysis_run_status.as_ref(),
+        Kind::Background => canary?.current_background_analysis_run_status.as_ref(),
+        Kind::PrePromotion => blue_green?.pre_promotion_analysis_run_status.as_ref(),
+        Kind::PostPromotion => blue_green?.post_promotion_analysis_run_status.as_ref(),
+    }
+}
+
+/// Whether a run of this revision belongs to the present attempt, and not to one before a retry or before the steps were changed.
+/// The `written` status says when the attempt began, unless it does not know of the revision yet: then there was none before.
+fn is_of_this_attempt(
+    facts: &Facts<'_>,
+    written: Option<&RolloutStatus>,
+    steps: Option<&str>,
+    run: &AnalysisRun,
+) -> bool {
+    let annotations = run.metadata.annotations.as_ref();
+    if annotations.and_then(|all| all.get(STEP_HASH_ANNOTATION)).map(String::as_str) != steps {
+        return false;
+    }
+    let Some(status) = written.filter(|status| status.current_pod_hash.as_ref() == Some(&facts.hash.0)) else {
+        return true;
+    };
+    let Some(created) = run.metadata.creation_timestamp.as_ref() else { return false };
+    if let Some(aborted) = &status.aborted_at {
+        return created.0 > aborted.0;
+    }
+    let started = status.duration.as_ref().and_then(|duration| duration.rollout_started_at.as_ref());
+    started.is_some_and(|started| created.0 >= started.0)
 }
 
 /// Whether the status names this run as a current one.
@@ -242,10 +275,20 @@ pub(crate) fn ensure(facts: &Facts<'_>, draft: &mut Draft, kind: Kind, wanted: &
     let rollout = facts.rollout.metadata.name.as_deref().unwrap_or_default();
     let base = run_name(rollout, &facts.hash.0, i64::try_from(number.0).unwrap_or(i64::MAX), infix);
     let owner = facts.rollout.metadata.uid.as_deref().unwrap_or_default();
-    let name = match choose_run(&base, owner, &spec, &|name| find(facts.seen, name)) {
-        RunChoice::Reuse(name) => name,
+    let written = facts.rollout.status.as_ref();
+    let superseded = written.and_then(|status| named(status, kind)).map(|current| current.name.as_str());
+    let steps = draft.status.current_step_hash.clone();
+    let belongs = |run: &AnalysisRun| is_of_this_attempt(facts, written, steps.as_deref(), run);
+    let name = match choose_run(&base, owner, &spec, superseded, &|name| find(facts.seen, name), &belongs) {
+        RunChoice::Reuse(name) => {
+            if find(facts.seen, &name).is_some_and(|run| phase(run).is_completed()) {
+                // It ended before its name was written down: what it found is taken over at once.
+                draft.wake_at(facts.now);
+            }
+            name
+        }
         RunChoice::Create(name) => {
-            let run = made(facts, wanted, kind, &index, &name, spec);
+            let run = made(facts, wanted, kind, &index, &name, spec, steps);
             draft.actions.push(Action::CreateAnalysisRun { run: Box::new(run) });
             name
         }
@@ -260,6 +303,7 @@ fn made(
     index: &str,
     name: &str,
     spec: AnalysisRunSpec,
+    steps: Option<String>,
 ) -> AnalysisRun {
     let metadata = wanted.analysis_run_metadata.clone().unwrap_or_default();
     let selector = facts.rollout.spec.selector.as_ref().and_then(|selector| selector.match_labels.clone());
@@ -276,6 +320,9 @@ fn made(
     }
     let mut annotations = metadata.annotations.unwrap_or_default();
     annotations.insert(REVISION_ANNOTATION.to_owned(), revision::revision_number(&facts.revisions).to_string());
+    if let Some(steps) = steps {
+        annotations.insert(STEP_HASH_ANNOTATION.to_owned(), steps);
+    }
     AnalysisRun {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),

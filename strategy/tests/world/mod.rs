@@ -698,7 +698,12 @@ impl World {
         }
         let own = ["app", "rollout-type", "step-index", "rollouts-pod-template-hash"];
         let labels = run.metadata.labels.iter().flatten().filter(|(key, _)| !own.contains(&key.as_str()));
-        let annotations = run.metadata.annotations.iter().flatten().filter(|(key, _)| !key.contains("revision"));
+        let annotations = run
+            .metadata
+            .annotations
+            .iter()
+            .flatten()
+            .filter(|(key, _)| !key.contains("revision") && *key != strategy::words::STEP_HASH_ANNOTATION);
         for (key, value) in labels.chain(annotations) {
             let _ = write!(text, " {key}: {value}");
         }
