@@ -51,7 +51,7 @@ mod tests {
             ("/usr/local/bin/kubectl-argo-rollouts", ARGO),
             ("kubectl-argo-rollouts.exe", ARGO),
             ("./kubectl-rollouts", OWN),
-            ("/tmp/renamed", OWN),
+            ("renamed", OWN),
             ("", OWN),
         ] {
             assert_eq!(called_by(argv0), name, "{argv0}");

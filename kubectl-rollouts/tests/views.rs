@@ -11,20 +11,9 @@ use kubectl_rollouts::cli::Cli;
 use kubectl_rollouts::{Error, commands, names};
 use serde_json::json;
 use simulator::Fault;
-use support::{Desk, Written, captured, change};
+use support::{Desk, captured, change};
 
 const PAUSED: &str = "canary-nginx-background-analysis";
-
-/// Waits until the text holds this.
-async fn until(written: &Written, expected: &str) {
-    let found = async {
-        while !written.text().contains(expected) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let limit = Duration::from_secs(20);
-    assert!(tokio::time::timeout(limit, found).await.is_ok(), "{expected:?} is not in:\n{}", written.text());
-}
 
 /// Begins a command that goes on by itself.
 fn start(desk: &mut Desk, line: &str) -> tokio::task::JoinHandle<Result<(), Error>> {
@@ -68,15 +57,15 @@ async fn get_follows_changes_until_the_rollout_is_gone() {
     let mut desk = Desk::of(PAUSED);
     let (cluster, namespace) = (desk.cluster.clone(), desk.session.namespace.clone());
     let watching = start(&mut desk, "get rollout web -w");
-    until(&desk.out, "॥ Paused").await;
+    desk.out.until("॥ Paused").await;
     change(&cluster, &namespace, &json!({ "status": { "phase": "Degraded", "message": "RolloutAborted: because" } }));
-    until(&desk.out, "✖ Degraded").await;
+    desk.out.until("✖ Degraded").await;
     let run = ("argoproj.io/v1alpha1", "AnalysisRun");
     cluster
         .store()
         .modify(run, (&namespace, "web-7556ffd685-2"), |run| run["status"]["phase"] = json!("Failed"))
         .unwrap();
-    until(&desk.out, "✖ Failed").await;
+    desk.out.until("✖ Failed").await;
     cluster.store().remove("argoproj.io/v1alpha1", "Rollout", &namespace, "web");
     let error = watching.await.unwrap().unwrap_err();
     assert!(matches!(error, Error::NotFound { .. }), "{error}");
@@ -95,11 +84,11 @@ async fn status_waits_for_the_end_and_tells_each_phase_once() {
     let mut desk = Desk::of(PAUSED);
     let (cluster, namespace) = (desk.cluster.clone(), desk.session.namespace.clone());
     let waiting = start(&mut desk, "status web");
-    until(&desk.out, "Paused - CanaryPauseStep\n").await;
+    desk.out.until("Paused - CanaryPauseStep\n").await;
     let progressing = json!({ "phase": "Progressing", "message": "more replicas need to be updated",
         "pauseConditions": null, "controllerPause": null });
     change(&cluster, &namespace, &json!({ "status": progressing }));
-    until(&desk.out, "Progressing - more replicas need to be updated\n").await;
+    desk.out.until("Progressing - more replicas need to be updated\n").await;
     change(&cluster, &namespace, &json!({ "status": { "readyReplicas": 5 } }));
     change(&cluster, &namespace, &json!({ "status": { "phase": "Healthy", "message": null } }));
     assert!(waiting.await.unwrap().is_ok());
@@ -126,7 +115,7 @@ async fn status_survives_a_lost_watch() {
     let mut desk = Desk::of(PAUSED);
     let (cluster, namespace) = (desk.cluster.clone(), desk.session.namespace.clone());
     let waiting = start(&mut desk, "status web");
-    until(&desk.out, "Paused").await;
+    desk.out.until("Paused").await;
     while cluster.requests().count("watch", "rollouts") == 0 {
         tokio::task::yield_now().await;
     }
@@ -171,9 +160,9 @@ async fn list_follows_changes() {
     let mut desk = Desk::of(PAUSED);
     let (cluster, namespace) = (desk.cluster.clone(), desk.session.namespace.clone());
     let watching = start(&mut desk, "list rollouts -w");
-    until(&desk.out, "Paused").await;
+    desk.out.until("Paused").await;
     change(&cluster, &namespace, &json!({ "status": { "phase": "Degraded" } }));
-    until(&desk.out, "Degraded").await;
+    desk.out.until("Degraded").await;
     assert_eq!(desk.out.text().lines().count(), 3);
     watching.abort();
 }

@@ -17,6 +17,12 @@ use crate::{Cluster, Namespace, Running, User, wait_for};
 /// How long anything that should happen may take.
 const DEADLINE: Duration = Duration::from_mins(1);
 
+/// Steps over 20, 40, 60 and 80 per cent; `pause` says how each waits, such as `{}` for a person.
+pub fn four_weights(pause: &str) -> String {
+    let step = |weight: u32| format!("      - setWeight: {weight}\n      - pause: {pause}\n");
+    format!("\n      steps:\n{}", [20, 40, 60, 80].map(step).concat())
+}
+
 /// A Rollout `web`, its Services `web-stable` and `web-canary`, its Ingress `web`, and a controller for this namespace alone.
 pub struct Release {
     /// Its namespace.

@@ -4,22 +4,9 @@ use std::time::Duration;
 
 use cluster_tests::crds::AnalysisRun;
 use cluster_tests::crds::kube::api::ListParams;
-use cluster_tests::{Cluster, Load, Release, eventually};
+use cluster_tests::{Cluster, Load, Release, eventually, four_weights};
 
 const MINUTE: Duration = Duration::from_mins(1);
-
-/// Four weights, each waiting for a person.
-const FOUR_WEIGHTS: &str = "
-      steps:
-      - setWeight: 20
-      - pause: {}
-      - setWeight: 40
-      - pause: {}
-      - setWeight: 60
-      - pause: {}
-      - setWeight: 80
-      - pause: {}
-";
 
 async fn routed(load: &Load, tag: &str, percent: f64) {
     eventually(&format!("{percent} % of the requests reach {tag}"), MINUTE, async || {
@@ -37,7 +24,7 @@ async fn a_good_release_goes_through_every_weight_and_is_promoted() {
         return;
     }
     let ns = cluster.fast_namespace("good").await;
-    let release = Release::start(cluster, ns, 5, "good", FOUR_WEIGHTS).await;
+    let release = Release::start(cluster, ns, 5, "good", &four_weights("{}")).await;
     let load = Load::start(cluster, &release.host(), 200);
     routed(&load, "good", 100.0).await;
     let lost_before = load.so_far().lost_count;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cluster_tests::crds::k8s_openapi::api::networking::v1::Ingress;
 use cluster_tests::crds::kube::runtime::watcher::{Config, Event, watcher};
-use cluster_tests::{Cluster, Release};
+use cluster_tests::{Cluster, Release, four_weights};
 use futures::StreamExt;
 
 const SECONDS_60: Duration = Duration::from_mins(1);
@@ -14,18 +14,7 @@ const SECONDS_60: Duration = Duration::from_mins(1);
 async fn killed_at_every_step_it_ends_the_same() {
     let cluster = Cluster::shared().await;
     let ns = cluster.fast_namespace("crash").await;
-    let strategy = "
-      steps:
-      - setWeight: 20
-      - pause: {duration: 1s}
-      - setWeight: 40
-      - pause: {duration: 1s}
-      - setWeight: 60
-      - pause: {duration: 1s}
-      - setWeight: 80
-      - pause: {duration: 1s}
-";
-    let mut release = Release::start(cluster, ns, 4, "good", strategy).await;
+    let mut release = Release::start(cluster, ns, 4, "good", &four_weights("{duration: 1s}")).await;
     let ingresses = release.ns.api::<Ingress>();
     let weights = tokio::spawn(async move {
         let mut seen: Vec<u32> = Vec::new();

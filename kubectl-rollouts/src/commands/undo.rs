@@ -1,7 +1,7 @@
 //! `undo`: back to the pod template of an earlier revision, which becomes the newest.
 
 use crds::kube::ResourceExt as _;
-use crds::{PodTemplate, ReplicaSet, Rollout};
+use crds::{ReplicaSet, Rollout};
 use serde_json::json;
 
 use super::workload::Holder;
@@ -22,8 +22,10 @@ pub async fn run(session: &Session, name: &str, to_revision: u64) -> Result<Stri
     if current.is_some() && hash(set) == current {
         return Ok(format!("rollout '{name}' not changed: its pod template is already that of revision {revision}"));
     }
-    let template = template_of(set)
-        .ok_or_else(|| Error::Request(format!("ReplicaSet \"{}\" has no pod template", set.name_any())))?;
+    if set.template().is_none() {
+        return Err(Error::Request(format!("ReplicaSet \"{}\" has no pod template", set.name_any())));
+    }
+    let template = strategy::revision::template_for_undo(set);
     let holder = Holder::of(session, &rollout).await?;
     // The template as it was looked at: what someone else wrote meanwhile is not silently undone as well.
     let operations = json!([
@@ -72,20 +74,4 @@ fn no_such(name: &str, to_revision: u64, sets: &[(u64, ReplicaSet)]) -> Error {
 
 fn hash(set: &ReplicaSet) -> Option<&str> {
     set.labels().get(crds::words::POD_TEMPLATE_HASH_LABEL).map(String::as_str)
-}
-
-/// The template as the user wrote it: without the hash, and without the labels and annotations of a role.
-fn template_of(set: &ReplicaSet) -> Option<PodTemplate> {
-    let mut template = set.template()?.clone();
-    template.remove_label(crds::words::POD_TEMPLATE_HASH_LABEL);
-    let injected = set.annotations().get(crds::words::EPHEMERAL_METADATA_ANNOTATION);
-    if let Some(injected) = injected.and_then(|text| serde_json::from_str::<crds::PodTemplateMetadata>(text).ok()) {
-        for label in injected.labels.iter().flatten() {
-            template.remove_label(label.0);
-        }
-        for annotation in injected.annotations.iter().flatten() {
-            template.remove_annotation(annotation.0);
-        }
-    }
-    Some(template)
 }

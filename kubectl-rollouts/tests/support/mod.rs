@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use crds::jiff::Timestamp;
 use crds::kube::core::DynamicObject;
@@ -13,6 +14,7 @@ use kubectl_rollouts::picture::Picture;
 use kubectl_rollouts::{Error, Session, Terminal, commands, names};
 use serde_json::Value;
 use simulator::{Cluster, Config};
+use tokio::sync::Notify;
 
 /// The objects of a captured moment.
 pub fn captured(name: &str) -> Vec<Value> {
@@ -36,18 +38,31 @@ pub fn picture(objects: &[Value]) -> Picture {
 
 /// What was written to one stream.
 #[derive(Clone, Default)]
-pub struct Written(Arc<Mutex<Vec<u8>>>);
+pub struct Written(Arc<Mutex<Vec<u8>>>, Arc<Notify>);
 
 impl Written {
     /// As text.
     pub fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
+
+    /// Waits until the text holds this.
+    pub async fn until(&self, expected: &str) {
+        let found = async {
+            while !self.text().contains(expected) {
+                self.1.notified().await;
+            }
+        };
+        let limit = Duration::from_secs(20);
+        assert!(tokio::time::timeout(limit, found).await.is_ok(), "{expected:?} is not in:\n{}", self.text());
+    }
 }
 
 impl Write for Written {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
+        // Kept for the next who waits when nobody does yet.
+        self.1.notify_one();
         Ok(bytes.len())
     }
 

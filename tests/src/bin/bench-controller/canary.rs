@@ -6,19 +6,8 @@ use std::time::Duration;
 use anyhow::Result;
 use cluster_tests::audit::{self, Request};
 use cluster_tests::crds::jiff::Timestamp;
-use cluster_tests::{Cluster, Release, eventually};
+use cluster_tests::{Cluster, Release, eventually, four_weights};
 
-const STRATEGY: &str = "
-      steps:
-      - setWeight: 20
-      - pause: {duration: 1s}
-      - setWeight: 40
-      - pause: {duration: 1s}
-      - setWeight: 60
-      - pause: {duration: 1s}
-      - setWeight: 80
-      - pause: {duration: 1s}
-";
 /// Longer than the 30 s after which the old ReplicaSet goes by default.
 const DEADLINE: Duration = Duration::from_mins(2);
 /// Events are held for a while: counting begins and ends when nothing was asked for longer than that.
@@ -81,7 +70,7 @@ pub fn since(namespace: &str, begun: Timestamp) -> Result<Vec<Request>> {
 
 pub async fn measure(cluster: &'static Cluster) -> Result<Requests> {
     let ns = cluster.namespace("bench-canary").await;
-    let release = Release::start(cluster, ns, 2, "v1", STRATEGY).await;
+    let release = Release::start(cluster, ns, 2, "v1", &four_weights("{duration: 1s}")).await;
     quiet(release.ns.name(), Timestamp::UNIX_EPOCH).await?;
     let begun = Timestamp::now();
     release.set_image("v2").await;
