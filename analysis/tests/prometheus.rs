@@ -233,6 +233,6 @@ async fn what_is_not_there_yet_says_so() {
     let mut job = request("", json!({}), json!([]));
     job.metric.provider = serde_json::from_value(json!({"graphite": {"address": "http://x", "query": "x"}})).unwrap();
     assert_eq!(error(providers().measure(&job, &OneSecret, now()).await), "provider graphite is not supported yet");
-    let oauth = json!({"authentication": {"oauth2": {"tokenUrl": "http://x", "clientId": "a"}}});
-    assert_eq!(error(measure("http://127.0.0.1:1", oauth).await), "authentication.oauth2 is not supported yet");
+    let sigv4 = json!({"authentication": {"sigv4": {"region": "x"}}});
+    assert_eq!(error(measure("http://127.0.0.1:1", sigv4).await), "authentication.sigv4 is not supported yet");
 }

@@ -94,8 +94,8 @@ async fn wrong_questions_are_errors() {
         (json!({"body": "x"}), "a body can be sent with the methods POST and PUT only"),
         (json!({"method": "PUT", "body": "x", "jsonBody": {"a": 1}}), "body and jsonBody exclude each other"),
         (
-            json!({"authentication": {"oauth2": {"tokenUrl": "http://x", "clientId": "a"}}}),
-            "authentication.oauth2 is not supported yet",
+            json!({"authentication": {"oauth2": {"tokenUrl": "login", "clientId": "a"}}}),
+            "authentication.oauth2.tokenUrl is not a valid URL",
         ),
         (json!({"authentication": {"sigv4": {"region": "x"}}}), "authentication.sigv4 is not supported yet"),
         (json!({"headers": [{"key": "a b", "value": "x"}]}), "\"a b\" is not a valid name of an HTTP header"),

@@ -16,8 +16,10 @@ use crds::{Authentication, BasicAuthConfig, OAuth2Config, Sigv4Config, WebMetric
 use http::StatusCode;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder, Url};
+use tokio::time::Instant;
 
 use super::Outcome;
+use super::oauth2::Tokens;
 use crate::condition::goduration;
 
 /// A request that is wrong before it is sent.
@@ -28,14 +30,56 @@ pub(super) type Wrong = String;
 pub(super) struct Clients {
     strict: Result<Client, String>,
     lenient: Result<Client, String>,
+    tokens: Tokens,
+}
+
+/// What a provider asks, before it is known who it is.
+pub(super) struct Question<'a> {
+    pub(super) authentication: Option<&'a Authentication>,
+    pub(super) insecure: Option<bool>,
+    pub(super) headers: HeaderMap,
+    /// For all of it, a token included.
+    pub(super) timeout: Duration,
+    pub(super) limit: usize,
+    /// What to do about a longer answer.
+    pub(super) too_large: &'static str,
 }
 
 impl Clients {
     pub(super) fn new() -> Self {
-        Self { strict: client(false), lenient: client(true) }
+        Self { strict: client(false), lenient: client(true), tokens: Tokens::default() }
     }
 
-    pub(super) fn get(&self, insecure: Option<bool>) -> Result<&Client, Outcome> {
+    /// Asks, with a token where the metric wants one, and reads the whole answer, whatever its status. A token that is not taken any more
+    /// is renewed once.
+    pub(super) async fn ask(
+        &self,
+        question: Question<'_>,
+        request: impl Fn(&Client) -> RequestBuilder,
+    ) -> Result<(StatusCode, Vec<u8>), Outcome> {
+        let client = self.get(question.insecure)?;
+        let oauth2 = question.authentication.and_then(|authentication| authentication.oauth2.as_ref());
+        let oauth2 = oauth2.filter(|config| **config != OAuth2Config::default());
+        let begun = Instant::now();
+        let left = || question.timeout.saturating_sub(begun.elapsed());
+        loop {
+            let mut headers = question.headers.clone();
+            let mut known = false;
+            // A header that the user wrote himself goes before.
+            if let Some(config) = oauth2.filter(|_| !headers.contains_key(AUTHORIZATION)) {
+                let granted = self.tokens.header(client, config, left()).await?;
+                known = granted.known;
+                headers.insert(AUTHORIZATION, granted.header);
+            }
+            let answer = send(request(client).headers(headers), left(), question.limit, question.too_large).await?;
+            match oauth2 {
+                Some(config) if known && answer.0 == StatusCode::UNAUTHORIZED => self.tokens.forget(config),
+                Some(_) | None => return Ok(answer),
+            }
+        }
+    }
+
+    fn get(&self, insecure: Option<bool>) -> Result<&Client, Outcome> {
         let client = if insecure == Some(true) { &self.lenient } else { &self.strict };
         client.as_ref().map_err(|error| Outcome::error(format!("failed to set up TLS: {error}")))
     }
@@ -65,18 +109,15 @@ pub(super) fn timeout(seconds: Option<i64>, default: Duration) -> Duration {
     }
 }
 
-/// The headers that a metric asks for. Empty blocks of authentication count as absent: Argo Rollouts writes them.
+/// The headers that a metric asks for; a token comes with [`Clients::ask`]. Empty blocks of authentication count as absent: Argo Rollouts writes them.
 pub(super) fn headers(
     authentication: Option<&Authentication>,
     extra: Option<&[WebMetricHeader]>,
 ) -> Result<HeaderMap, Wrong> {
     let mut headers = HeaderMap::new();
-    if let Some(Authentication { sigv4, oauth2, basic_auth }) = authentication {
+    if let Some(Authentication { sigv4, oauth2: _, basic_auth }) = authentication {
         if sigv4.as_ref().is_some_and(|config| *config != Sigv4Config::default()) {
             return Err("authentication.sigv4 is not supported yet".to_owned());
-        }
-        if oauth2.as_ref().is_some_and(|config| *config != OAuth2Config::default()) {
-            return Err("authentication.oauth2 is not supported yet".to_owned());
         }
         if let Some(basic) = basic_auth.as_ref().filter(|config| **config != BasicAuthConfig::default()) {
             let (user, password) = (basic.username.as_deref(), basic.password.as_deref());
@@ -147,11 +188,18 @@ fn chain(error: &reqwest::Error) -> String {
 fn failure(error: reqwest::Error, timeout: Duration) -> Outcome {
     let error = error.without_url();
     if error.is_timeout() {
-        let after = goduration::print_duration(i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX));
+        // Part of the time may have gone into a token.
+        let after = Duration::from_secs(timeout.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX));
+        let after = goduration::print_duration(i64::try_from(after.as_nanos()).unwrap_or(i64::MAX));
         return Outcome::NoAnswer { reason: format!("timed out after {after}") };
     }
     if error.is_builder() || error.is_redirect() {
         return Outcome::error(format!("the request cannot be sent: {}", chain(&error)));
     }
-    Outcome::NoAnswer { reason: chain(&error) }
+    let reason = chain(&error);
+    if reason.contains("invalid peer certificate") {
+        let advice = "have it signed by an authority that the controller's system trusts, or set insecure: true";
+        return Outcome::NoAnswer { reason: format!("the server's certificate is not trusted: {advice} ({reason})") };
+    }
+    Outcome::NoAnswer { reason }
 }

@@ -6,6 +6,7 @@
 //! To add a provider: a file beside this one, and a line in [`Providers::new`].
 
 mod http;
+mod oauth2;
 mod prometheus;
 mod web;
 mod web_path;

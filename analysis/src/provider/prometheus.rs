@@ -18,7 +18,7 @@ use http::StatusCode;
 use http::header::HeaderMap;
 use serde::Deserialize;
 
-use super::http::{Clients, Wrong, address, excerpt, headers, no_answer, send, timeout};
+use super::http::{Clients, Question, Wrong, address, excerpt, headers, no_answer, timeout};
 use super::{Context, Outcome, Provider, ProviderConfig, ResolvedRequest};
 use crate::condition::{Labels, Program, Value, goduration};
 use crate::words;
@@ -92,14 +92,20 @@ impl Prometheus {
     }
 
     async fn send(&self, metric: &PrometheusMetric, query: Query) -> Result<(StatusCode, Vec<u8>), Outcome> {
-        let client = self.clients.get(metric.insecure)?;
         let length: usize = query.fields.iter().map(|(_, text)| text.len()).sum();
-        let request = if length > LONGEST_GET {
-            client.post(&query.address).form(&query.fields)
-        } else {
-            client.get(&query.address).query(&query.fields)
+        let question = Question {
+            authentication: metric.authentication.as_ref(),
+            insecure: metric.insecure,
+            headers: query.headers,
+            timeout: query.timeout,
+            limit: self.config.response_limit,
+            too_large: TOO_LARGE,
         };
-        send(request.headers(query.headers), query.timeout, self.config.response_limit, TOO_LARGE).await
+        let (address, fields) = (&query.address, &query.fields);
+        let ask = |client: &reqwest::Client| {
+            if length > LONGEST_GET { client.post(address).form(fields) } else { client.get(address).query(fields) }
+        };
+        self.clients.ask(question, ask).await
     }
 }
 

@@ -17,9 +17,8 @@ use async_trait::async_trait;
 use crds::WebMetric;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
-use reqwest::RequestBuilder;
 
-use super::http::{Clients, Wrong, address, excerpt, headers, no_answer, send, timeout};
+use super::http::{Clients, Question, Wrong, address, excerpt, headers, no_answer, timeout};
 use super::{Context, Outcome, Provider, ProviderConfig, ResolvedRequest, web_path};
 use crate::condition::Value;
 
@@ -41,7 +40,7 @@ impl Web {
         Self { config, clients: Clients::new() }
     }
 
-    fn request(&self, metric: &WebMetric) -> Result<RequestBuilder, Outcome> {
+    async fn ask(&self, metric: &WebMetric) -> Result<(Value, String), Outcome> {
         let wrong = |message: Wrong| Outcome::error(message);
         let url = address(&metric.url, "web url", "http://web.shop:8080/status").map_err(wrong)?;
         let method = method(metric).map_err(wrong)?;
@@ -50,17 +49,22 @@ impl Web {
         if metric.json_body.is_some() && !headers.contains_key(CONTENT_TYPE) {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        let request = self.clients.get(metric.insecure)?.request(method, url).headers(headers);
-        Ok(match body {
-            Some(body) => request.body(body),
-            None => request,
-        })
-    }
-
-    async fn ask(&self, metric: &WebMetric) -> Result<(Value, String), Outcome> {
-        let request = self.request(metric)?;
-        let timeout = timeout(metric.timeout_seconds, DEFAULT_TIMEOUT);
-        let (status, body) = send(request, timeout, self.config.response_limit, TOO_LARGE).await?;
+        let question = Question {
+            authentication: metric.authentication.as_ref(),
+            insecure: metric.insecure,
+            headers,
+            timeout: timeout(metric.timeout_seconds, DEFAULT_TIMEOUT),
+            limit: self.config.response_limit,
+            too_large: TOO_LARGE,
+        };
+        let request = |client: &reqwest::Client| {
+            let request = client.request(method.clone(), url.clone());
+            match &body {
+                Some(body) => request.body(body.clone()),
+                None => request,
+            }
+        };
+        let (status, body) = self.clients.ask(question, request).await?;
         read(metric, status, &body)
     }
 }

@@ -1,5 +1,7 @@
 //! A small server on loopback that answers, or does not, and remembers what it was asked.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
