@@ -10,6 +10,7 @@
 mod blue_green;
 pub mod canary;
 pub mod conditions;
+pub mod experiment;
 pub mod message;
 mod release;
 pub mod replicas;
@@ -24,7 +25,7 @@ use std::time::Duration;
 
 use crds::jiff::Timestamp;
 use crds::k8s_openapi::api::core::v1::Service;
-use crds::{AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate, ReplicaSet, Rollout, RolloutStatus};
+use crds::{AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate, Experiment, ReplicaSet, Rollout, RolloutStatus};
 use serde_json::Value;
 
 /// Everything a decision about one Rollout may look at: one consistent picture.
@@ -44,6 +45,8 @@ pub struct Observation {
     pub routes: traffic::Objects,
     /// AnalysisRuns of its namespace that it controls.
     pub analysis_runs: Vec<AnalysisRun>,
+    /// Experiments of its namespace that it controls.
+    pub experiments: Vec<Experiment>,
     /// The AnalysisTemplates of its namespace that it names, directly or through other templates.
     pub analysis_templates: BTreeMap<String, AnalysisTemplate>,
     /// The ClusterAnalysisTemplates that it names, directly or through other templates.
@@ -136,6 +139,33 @@ pub enum Action {
     },
     /// A run beyond the history limit.
     DeleteAnalysisRun {
+        /// Which.
+        target: Target,
+    },
+    /// The Service of a version of an Experiment.
+    CreateService {
+        /// The whole object, with owner reference.
+        service: Box<Service>,
+    },
+    /// The Service of a version whose pods are gone.
+    DeleteService {
+        /// Which.
+        target: Target,
+    },
+    /// A new Experiment with a deterministic name.
+    CreateExperiment {
+        /// The whole object, with owner reference.
+        experiment: Box<Experiment>,
+    },
+    /// `spec.terminate` of an Experiment that is no longer needed.
+    PatchExperiment {
+        /// Which.
+        target: Target,
+        /// Merge patch.
+        patch: Value,
+    },
+    /// An Experiment beyond the history limit.
+    DeleteExperiment {
         /// Which.
         target: Target,
     },

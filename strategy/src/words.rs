@@ -77,3 +77,86 @@ pub mod reason {
     /// A metric provider does not answer.
     pub const ANALYSIS_HOLDING: &str = "AnalysisHolding";
 }
+
+/// Words of Experiments.
+pub mod experiment {
+    use ::analysis::Phase;
+    use crds::TemplateStatusCode;
+
+    /// Condition type: how far the Experiment is.
+    pub const PROGRESSING: &str = "Progressing";
+    /// Condition type, its reason, and reason of the event: the spec cannot be carried out.
+    pub const INVALID_SPEC: &str = "InvalidSpec";
+    /// Reason of the condition: it has ended.
+    pub const COMPLETE: &str = "ExperimentCompleted";
+    /// Reason of an event: a number of pods was changed.
+    pub const SCALING: &str = "ScalingReplicaSet";
+    /// Message of an Experiment that ended because nothing else was waited for.
+    pub const REQUIRED_COMPLETED: &str = "Required AnalysisRuns completed";
+    /// Message of a version whose Service cannot be made.
+    pub const NO_PORTS: &str = "No Service is made: the containers of the template declare no ports";
+    /// Events that are told with the actions they speak of.
+    pub const WITH_ACTIONS: [&str; 2] = [super::reason::NEW_REPLICA_SET, SCALING];
+
+    /// Reason of the event that tells of a phase.
+    pub fn experiment_reason(phase: Phase) -> &'static str {
+        match phase {
+            Phase::Pending => "ExperimentPending",
+            Phase::Running => "ExperimentRunning",
+            Phase::Successful => "ExperimentSuccessful",
+            Phase::Failed => "ExperimentFailed",
+            Phase::Error => "ExperimentError",
+            Phase::Inconclusive => "ExperimentInconclusive",
+        }
+    }
+
+    /// Reason of the event that tells of the phase of a run.
+    pub fn run_reason(phase: Phase) -> &'static str {
+        match phase {
+            Phase::Pending => "AnalysisRunPending",
+            Phase::Running => "AnalysisRunRunning",
+            Phase::Successful => "AnalysisRunSuccessful",
+            Phase::Failed => "AnalysisRunFailed",
+            Phase::Error => "AnalysisRunError",
+            Phase::Inconclusive => "AnalysisRunInconclusive",
+        }
+    }
+
+    /// Reason of the event that tells of a version.
+    pub fn template_reason(code: TemplateStatusCode) -> &'static str {
+        match code {
+            TemplateStatusCode::Progressing => "TemplateProgressing",
+            TemplateStatusCode::Running => "TemplateRunning",
+            TemplateStatusCode::Successful => "TemplateSuccessful",
+            TemplateStatusCode::Failed => "TemplateFailed",
+            TemplateStatusCode::Error => "TemplateError",
+        }
+    }
+
+    /// A version that came too late.
+    pub fn deadline_exceeded(template: &str, seconds: i32) -> String {
+        format!("Template '{template}' exceeded its progressDeadlineSeconds ({seconds})")
+    }
+
+    /// A Service that is somebody else's.
+    pub fn service_taken(service: &str, template: &str) -> String {
+        format!(
+            "Failed to create Service {service} for template '{template}': a Service of this name exists and is not owned by the Experiment"
+        )
+    }
+
+    /// An analysis without its template.
+    pub fn template_missing(analysis: &str, problem: &str) -> String {
+        format!("AnalysisTemplate verification failed for analysis '{analysis}': {problem}")
+    }
+
+    /// A run that cannot be made.
+    pub fn run_failed(analysis: &str, error: &dyn std::fmt::Display) -> String {
+        format!("Failed to create AnalysisRun for analysis '{analysis}': {error}")
+    }
+
+    /// A `{{…}}` that stands for nothing.
+    pub fn unknown_tag(tag: &str) -> String {
+        format!("failed to resolve {{{{{tag}}}}}")
+    }
+}

@@ -7,6 +7,7 @@
 //! - A malformed object is in the picture as such; it stops nothing.
 
 pub mod analysis_gauges;
+mod experiments;
 pub mod gauges;
 pub mod pods;
 pub mod references;
@@ -24,8 +25,8 @@ use crds::kube::core::{NamespaceResourceScope, Selector, SelectorExt};
 use crds::kube::runtime::watcher;
 use crds::kube::{Resource, ResourceExt};
 use crds::{
-    AnalysisRun, AnalysisTemplate, AnalysisTemplateSpec, ClusterAnalysisTemplate, Guarded, ObjectMeta, ReplicaSet,
-    Rollout,
+    AnalysisRun, AnalysisTemplate, AnalysisTemplateSpec, ClusterAnalysisTemplate, Experiment, Guarded, ObjectMeta,
+    ReplicaSet, Rollout,
 };
 use strategy::Observation;
 use tokio::task::JoinSet;
@@ -40,6 +41,8 @@ use crate::queue::Queue;
 pub enum Key {
     /// An AnalysisRun.
     AnalysisRun(Name),
+    /// An Experiment.
+    Experiment(Name),
     /// A Rollout.
     Rollout(Name),
 }
@@ -57,6 +60,8 @@ pub struct View {
     pub ingresses: Store<DynamicObject>,
     /// AnalysisRuns of this instance.
     pub runs: Store<Guarded<AnalysisRun>>,
+    /// Experiments of this instance.
+    pub experiments: Store<Guarded<Experiment>>,
     /// AnalysisTemplates.
     pub templates: Store<Guarded<AnalysisTemplate>>,
     /// ClusterAnalysisTemplates.
@@ -64,6 +69,7 @@ pub struct View {
     /// What Rollouts reference with `workloadRef`.
     pub workloads: workloads::Workloads,
     index: Index,
+    experiment_index: Index,
     queue: Arc<Queue<Key>>,
 }
 
@@ -81,10 +87,12 @@ impl View {
             services: Store::default(),
             ingresses: Store::default(),
             runs: Store::default(),
+            experiments: Store::default(),
             templates: Store::default(),
             cluster_templates: Store::default(),
             workloads: workloads::Workloads::default(),
             index: Index::default(),
+            experiment_index: Index::default(),
             queue,
         }
     }
@@ -102,6 +110,7 @@ impl View {
             services: BTreeMap::new(),
             routes: traffic::Objects::new(),
             analysis_runs: Vec::new(),
+            experiments: self.experiments_of(rollout),
             analysis_templates: BTreeMap::new(),
             cluster_analysis_templates: BTreeMap::new(),
         };
@@ -205,6 +214,9 @@ impl View {
         for run in self.runs.all() {
             self.queue.wake(&Key::AnalysisRun(Name::of(run.meta())));
         }
+        for experiment in self.experiments.all() {
+            self.queue.wake(&Key::Experiment(Name::of(experiment.meta())));
+        }
     }
 
     fn rollout_changed(&self, change: &Change<Guarded<Rollout>>, by: Option<&Key>) {
@@ -263,8 +275,11 @@ impl View {
 
     fn service_changed(&self, change: &Change<Service>, by: Option<&Key>) {
         if let Some(meta) = meta_of(change) {
-            self.wake_naming(&Referenced::Service(Name::of(meta)), by);
+            let referenced = Referenced::Service(Name::of(meta));
+            self.wake_naming(&referenced, by);
+            self.wake_experiments_naming(&referenced, by);
         }
+        self.experiments_service_changed(change, by);
     }
 
     fn ingress_changed(&self, change: &Change<DynamicObject>, by: Option<&Key>) {
@@ -286,6 +301,7 @@ impl View {
             }
             self.wake(&Key::Rollout(name), None);
         }
+        self.wake_experiments_naming(referenced, None);
     }
 
     fn wake_naming(&self, referenced: &Referenced, by: Option<&Key>) {
@@ -294,20 +310,19 @@ impl View {
         }
     }
 
-    /// True when the object is controlled by a Rollout that is in the picture.
+    /// True when the object is controlled by a Rollout or an Experiment that is in the picture.
     fn wake_controller(&self, meta: &ObjectMeta, by: Option<&Key>) -> bool {
-        let owner = meta
-            .owner_references
-            .iter()
-            .flatten()
-            .find(|owner| owner.controller == Some(true) && owner.kind == "Rollout");
-        let Some(owner) = owner else { return false };
+        let Some(owner) = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true)) else {
+            return false;
+        };
         let name = Name::new(meta.namespace.clone().unwrap_or_default(), owner.name.clone());
-        let known = self.rollouts.get(&name).is_some();
-        if known {
-            self.wake(&Key::Rollout(name), by);
-        }
-        known
+        let key = match owner.kind.as_str() {
+            "Rollout" if self.rollouts.get(&name).is_some() => Key::Rollout(name),
+            "Experiment" if self.experiments.get(&name).is_some() => Key::Experiment(name),
+            _ => return false,
+        };
+        self.wake(&key, by);
+        true
     }
 
     fn wake(&self, key: &Key, by: Option<&Key>) {
@@ -364,6 +379,7 @@ pub fn start(
         "services",
         "ingresses",
         "analysisruns",
+        "experiments",
         "analysistemplates",
         "clusteranalysistemplates",
     ];
@@ -408,6 +424,15 @@ pub fn start(
             v.run_changed(change, None);
         };
         watch::run(api, ours, "analysisruns", &v.runs, s.clone(), changed).await;
+    });
+    let (v, s, api) = (view.clone(), shared.clone(), scoped(client, namespace));
+    let (label, config) = (KindLabel { kind: "Experiment".to_owned() }, ours.clone());
+    tasks.spawn(async move {
+        let changed = |change: &Change<Guarded<Experiment>>| {
+            count_malformed(&s, &label, change);
+            v.experiment_changed(change, None);
+        };
+        watch::run(api, config, "experiments", &v.experiments, s.clone(), changed).await;
     });
     let (v, s, api, config) = (view.clone(), shared.clone(), scoped(client, namespace), all.clone());
     let label = KindLabel { kind: "AnalysisTemplate".to_owned() };

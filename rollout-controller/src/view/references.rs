@@ -43,17 +43,41 @@ pub fn of_rollout(
     if let Some((kind, name)) = workload(rollout) {
         found.insert(Referenced::Workload(kind, name));
     }
-    let mut open: Vec<Referenced> =
-        template_refs(rollout).filter_map(|reference| named(&namespace, reference)).collect();
+    let steps = experiment_analyses(rollout);
+    follow(&namespace, template_refs(rollout).chain(&steps), template, &mut found);
+    found
+}
+
+/// Adds the templates that are named, and those that they name in turn.
+pub fn follow<'a>(
+    namespace: &str,
+    references: impl Iterator<Item = &'a AnalysisTemplateRef>,
+    template: &dyn Fn(&Referenced) -> Option<AnalysisTemplateSpec>,
+    found: &mut BTreeSet<Referenced>,
+) {
+    let mut open: Vec<Referenced> = references.filter_map(|reference| named(namespace, reference)).collect();
     while let Some(next) = open.pop() {
         if !found.insert(next.clone()) {
             continue;
         }
         if let Some(spec) = template(&next) {
-            open.extend(spec.templates.iter().flatten().filter_map(|reference| named(&namespace, reference)));
+            open.extend(spec.templates.iter().flatten().filter_map(|reference| named(namespace, reference)));
         }
     }
-    found
+}
+
+/// What the experiment steps analyse with.
+fn experiment_analyses(rollout: &Rollout) -> Vec<AnalysisTemplateRef> {
+    let canary = rollout.spec.strategy.as_ref().and_then(|strategy| strategy.canary.as_ref());
+    let steps = canary.and_then(|canary| canary.steps.as_ref()).into_iter().flatten();
+    let experiments = steps.filter_map(|step| step.experiment.as_ref());
+    let analyses = experiments.flat_map(|experiment| experiment.analyses.iter().flatten());
+    analyses
+        .map(|analysis| AnalysisTemplateRef {
+            template_name: Some(analysis.template_name.clone()),
+            cluster_scope: analysis.cluster_scope,
+        })
+        .collect()
 }
 
 /// The workload a Rollout references, when it is of a kind that can be.

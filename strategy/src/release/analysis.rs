@@ -174,7 +174,7 @@ pub(crate) fn is_successful(current: Option<&RolloutAnalysisRunStatus>) -> bool 
 }
 
 /// What a run that holds says of itself.
-fn held(run: &AnalysisRun) -> Option<String> {
+pub(crate) fn held(run: &AnalysisRun) -> Option<String> {
     let results = run.status.as_ref()?.metric_results.as_ref()?;
     let holding = |result: &&crds::MetricResult| {
         result.metadata.as_ref().is_some_and(|metadata| metadata.contains_key(::analysis::words::HOLD_SINCE))

@@ -50,6 +50,7 @@ fn seen(rollout: Rollout, replica_sets: Vec<ReplicaSet>) -> Observation {
         services: BTreeMap::new(),
         routes: BTreeMap::new(),
         analysis_runs: Vec::new(),
+        experiments: Vec::new(),
         analysis_templates: BTreeMap::new(),
         cluster_analysis_templates: BTreeMap::new(),
     }

@@ -96,6 +96,7 @@ impl World {
                 services: ["web-stable", "web-canary"].map(|name| (name.to_owned(), service(name))).into(),
                 routes,
                 analysis_runs: Vec::new(),
+                experiments: Vec::new(),
                 analysis_templates: BTreeMap::new(),
                 cluster_analysis_templates: BTreeMap::new(),
             },
@@ -232,6 +233,7 @@ impl World {
                 self.seen.analysis_runs.retain(|run| run.metadata.uid.as_deref() != Some(target.uid.as_str()));
                 format!("delete run {}", target.name)
             }
+            other => panic!("these tests have no experiments: {other:?}"),
         };
         self.writes.push(told);
         if self.lawful {

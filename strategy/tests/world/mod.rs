@@ -80,6 +80,7 @@ impl World {
             services: BTreeMap::new(),
             routes: BTreeMap::new(),
             analysis_runs: Vec::new(),
+            experiments: Vec::new(),
             analysis_templates: BTreeMap::new(),
             cluster_analysis_templates: BTreeMap::new(),
         };
@@ -456,6 +457,25 @@ impl World {
             Action::DeleteAnalysisRun { target } => {
                 seen.analysis_runs.retain(|run| run.metadata.name.as_ref() != Some(&target.name));
             }
+            Action::CreateExperiment { experiment } => {
+                let mut experiment = (**experiment).clone();
+                if seen.experiments.iter().all(|known| known.metadata.name != experiment.metadata.name) {
+                    experiment.metadata.uid = Some(uid);
+                    experiment.metadata.creation_timestamp = Some(crds::Time(self.now));
+                    seen.experiments.push(experiment);
+                }
+            }
+            Action::PatchExperiment { target, patch } => {
+                for one in seen.experiments.iter_mut().filter(|one| one.metadata.name.as_ref() == Some(&target.name)) {
+                    *one = patched(one, patch);
+                }
+            }
+            Action::DeleteExperiment { target } => {
+                seen.experiments.retain(|one| one.metadata.name.as_ref() != Some(&target.name));
+            }
+            Action::CreateService { .. } | Action::DeleteService { .. } => {
+                panic!("no Rollout makes or deletes a Service")
+            }
         }
     }
 
@@ -680,6 +700,17 @@ impl World {
                 format!("AnalysisRun {}: terminate", without_hash(Some(&target.name)))
             }
             Action::DeleteAnalysisRun { target } => format!("AnalysisRun {}: delete", without_hash(Some(&target.name))),
+            Action::CreateService { service } => {
+                format!("Service {}: create", service.metadata.name.as_deref().unwrap_or_default())
+            }
+            Action::DeleteService { target } => format!("Service {}: delete", target.name),
+            Action::CreateExperiment { experiment } => {
+                format!("Experiment {}: create", without_hash(experiment.metadata.name.as_deref()))
+            }
+            Action::PatchExperiment { target, .. } => {
+                format!("Experiment {}: terminate", without_hash(Some(&target.name)))
+            }
+            Action::DeleteExperiment { target } => format!("Experiment {}: delete", without_hash(Some(&target.name))),
         }
     }
 
