@@ -94,6 +94,10 @@ pub struct Metrics {
     pub analysis_run_reconcile: Histogram,
     /// Passes over an AnalysisRun which failed.
     pub analysis_run_reconcile_error: Counter,
+    /// One pass over an Experiment.
+    pub experiment_reconcile: Histogram,
+    /// Passes over an Experiment which failed.
+    pub experiment_reconcile_error: Counter,
     /// Settle loops that found no rest.
     pub unsettled: Counter,
     /// Steps which were begun.
@@ -146,6 +150,8 @@ impl Metrics {
             rollout_reconcile_error: Counter::default(),
             analysis_run_reconcile: seconds(),
             analysis_run_reconcile_error: Counter::default(),
+            experiment_reconcile: seconds(),
+            experiment_reconcile_error: Counter::default(),
             unsettled: Counter::default(),
             steps: Family::default(),
             step_successes: Family::default(),
@@ -187,6 +193,12 @@ impl Metrics {
             "analysis_run_reconcile_error",
             "Failed passes over an AnalysisRun",
             self.analysis_run_reconcile_error.clone(),
+        );
+        r.register("experiment_reconcile", "Seconds of one pass over an Experiment", self.experiment_reconcile.clone());
+        r.register(
+            "experiment_reconcile_error",
+            "Failed passes over an Experiment",
+            self.experiment_reconcile_error.clone(),
         );
         r.register("rollout_unsettled", "Passes that found no rest within their bound", self.unsettled.clone());
         r.register("rollouts_step", "Steps which were begun", self.steps.clone());

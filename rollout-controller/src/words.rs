@@ -27,6 +27,10 @@ pub const FINAL_REASONS: &[&str] = &[
     "AnalysisRunFailed",
     "AnalysisRunError",
     "AnalysisRunInconclusive",
+    "ExperimentSuccessful",
+    "ExperimentFailed",
+    "ExperimentError",
+    "ExperimentInconclusive",
 ];
 /// Reasons that tell of the same thing, the most telling first: Events of one topic that are held together become one Event.
 pub const TOPICS: &[&[&str]] = &[

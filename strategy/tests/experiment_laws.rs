@@ -35,14 +35,14 @@ fn specs() -> impl Strategy<Value = Value> {
                 let service = if service { json!({}) } else { Value::Null };
                 json!({ "name": name, "replicas": replicas, "service": service })
             };
-            let analyses: Vec<Value> = [("quality", quality), ("speed", speed)]
+            let wanted: Vec<Value> = [("quality", quality), ("speed", speed)]
                 .into_iter()
                 .filter_map(|(name, required)| {
                     Some(json!({ "name": name, "templateName": "errors", "requiredForCompletion": required? }))
                 })
                 .collect();
             json!({
-                "duration": duration.map(|seconds| format!("{seconds}s")), "analyses": analyses,
+                "duration": duration.map(|seconds| format!("{seconds}s")), "analyses": wanted,
                 "templates": [template("baseline", baseline, services.0), template("candidate", candidate, services.1)],
                 "scaleDownDelaySeconds": delay, "progressDeadlineSeconds": deadline,
             })

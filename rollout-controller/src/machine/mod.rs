@@ -6,9 +6,11 @@
 //! - What was to be told when a pass ended early is kept and told by the next one.
 
 mod analysis_run;
+mod experiment;
 mod malformed;
 mod rollout;
 mod steps;
+mod writes;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -68,6 +70,8 @@ pub struct Machines {
 struct Memory {
     /// What was done and not yet told, because the status could not be written.
     carry: HashMap<Name, Vec<Note>>,
+    /// The same for Experiments.
+    experiments: HashMap<Name, Vec<Note>>,
     /// Since when a status that only differs in counters waits to be written.
     waiting: HashMap<Name, Instant>,
     /// What was told about a malformed object, or about a refused write.
@@ -107,6 +111,14 @@ impl Machines {
                 self.metrics.rollout_reconcile.observe(start.elapsed().as_secs_f64());
                 if next == Next::BackOff {
                     self.metrics.rollout_reconcile_error.inc();
+                }
+                next
+            }
+            Key::Experiment(name) => {
+                let next = self.settle_experiment(key, name).await;
+                self.metrics.experiment_reconcile.observe(start.elapsed().as_secs_f64());
+                if next == Next::BackOff {
+                    self.metrics.experiment_reconcile_error.inc();
                 }
                 next
             }

@@ -10,12 +10,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crds::kube::Resource;
-use crds::{AnalysisRun, Guarded, ReplicaSet, Rollout, RolloutStatus};
+use crds::{Guarded, Rollout, RolloutStatus};
 use serde_json::{Value, json};
 use strategy::{Action, Decision, Event, EventType, Target};
 use tokio::time::Instant;
 
 use super::steps::trace_of;
+use super::writes::meta_of;
 use super::{Machines, REFUSED_RETRY, ROUNDS, about};
 use crate::apply::{Outcome, called, merge, routing};
 use crate::events::Note;
@@ -137,35 +138,8 @@ impl Machines {
                 let outcome = outcome.map(|rollout| view.take_rollout(Guarded::Valid(Box::new(rollout)), by));
                 (called("Rollout", meta), words::WRITE_REFUSED, outcome)
             }
-            Action::CreateReplicaSet { replica_set } => {
-                let outcome = writer.create(&writer.api(&namespace), "ReplicaSet", &**replica_set).await;
-                let outcome = outcome.map(|set| view.take_replica_set(set, by));
-                (called("ReplicaSet", &replica_set.metadata), "ReplicaSetCreateError", outcome)
-            }
-            Action::PatchReplicaSet { target, patch } => {
-                let api = writer.api::<ReplicaSet>(&namespace);
-                let outcome = writer.patch(&api, "ReplicaSet", &target.name, &aimed(patch, target)).await;
-                (named("ReplicaSet", target), words::WRITE_REFUSED, outcome.map(|set| view.take_replica_set(set, by)))
-            }
-            Action::DeleteReplicaSet { target } => {
-                let outcome =
-                    writer.delete(&writer.api::<ReplicaSet>(&namespace), "ReplicaSet", &target.name, &target.uid).await;
-                let outcome = outcome.map(|()| view.drop_replica_set(&meta_of(&namespace, target), by));
-                (named("ReplicaSet", target), words::WRITE_REFUSED, outcome)
-            }
-            Action::PatchService { target, patch } => {
-                let outcome =
-                    writer.patch(&writer.api(&namespace), "Service", &target.name, &aimed(patch, target)).await;
-                (named("Service", target), words::WRITE_REFUSED, outcome.map(|service| view.take_service(service, by)))
-            }
             // Carried out where refusals are remembered.
             Action::EvictPod { .. } => return Ok(()),
-            Action::PatchWorkload { kind, target, patch } => {
-                let api = workloads::api(writer.client(), &namespace, *kind);
-                let outcome = writer.patch(&api, kind.kind(), &target.name, &aimed(patch, target)).await;
-                let outcome = outcome.map(|object| view.take_workload(*kind, object, by));
-                (named(kind.kind(), target), words::WRITE_REFUSED, outcome)
-            }
             Action::Route(write) => {
                 let outcome = writer.route(&namespace, write).await;
                 let outcome = outcome.map(|written| {
@@ -185,22 +159,9 @@ impl Machines {
                 let reference = routing::reference(write);
                 (format!("{} \"{}\"", reference.kind, reference.name), "TrafficRoutingError", outcome)
             }
-            Action::CreateAnalysisRun { run } => {
-                let mut run = (**run).clone();
-                inherit_instance_id(rollout, &mut run);
-                let outcome = writer.create(&writer.api(&namespace), "AnalysisRun", &run).await;
-                (called("AnalysisRun", &run.metadata), words::WRITE_REFUSED, outcome.map(|run| view.take_run(run, by)))
-            }
-            Action::PatchAnalysisRun { target, patch } => {
-                let api = writer.api::<AnalysisRun>(&namespace);
-                let outcome = writer.patch(&api, "AnalysisRun", &target.name, &aimed(patch, target)).await;
-                (named("AnalysisRun", target), words::WRITE_REFUSED, outcome.map(|run| view.take_run(run, by)))
-            }
-            Action::DeleteAnalysisRun { target } => {
-                let api = writer.api::<AnalysisRun>(&namespace);
-                let outcome = writer.delete(&api, "AnalysisRun", &target.name, &target.uid).await;
-                let outcome = outcome.map(|()| view.drop_run(&meta_of(&namespace, target), by));
-                (named("AnalysisRun", target), words::WRITE_REFUSED, outcome)
+            other => {
+                let Some(written) = self.write_object(key, &namespace, other).await else { return Ok(()) };
+                (written.what, written.reason, written.outcome)
             }
         };
         let failed = match &outcome {
@@ -410,29 +371,4 @@ fn is_minor(patch: &Value, old: Option<&RolloutStatus>, new: &RolloutStatus) -> 
     fields
         .into_iter()
         .all(|field| MINOR.contains(&field.as_str()) || field == "conditions" && stands(old) == stands(new))
-}
-
-fn aimed(patch: &Value, target: &Target) -> Value {
-    merge::with_preconditions(patch.clone(), Some(&target.uid), target.resource_version.as_deref())
-}
-
-fn named(kind: &str, target: &Target) -> String {
-    format!("{kind} \"{}\"", target.name)
-}
-
-fn meta_of(namespace: &str, target: &Target) -> crds::ObjectMeta {
-    crds::ObjectMeta {
-        name: Some(target.name.clone()),
-        namespace: Some(namespace.to_owned()),
-        ..crds::ObjectMeta::default()
-    }
-}
-
-/// Runs belong to the same instance of the controller as their Rollout.
-fn inherit_instance_id(rollout: &Rollout, run: &mut AnalysisRun) {
-    let label = crds::words::INSTANCE_ID_LABEL;
-    let id = rollout.metadata.labels.as_ref().and_then(|labels| labels.get(label));
-    if let Some(id) = id {
-        run.metadata.labels.get_or_insert_default().insert(label.to_owned(), id.clone());
-    }
 }

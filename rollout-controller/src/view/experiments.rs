@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crds::k8s_openapi::api::core::v1::Service;
-use crds::kube::{Resource, ResourceExt};
+use crds::kube::ResourceExt;
 use crds::{AnalysisTemplateRef, Experiment, Guarded, ObjectMeta, Rollout};
 use strategy::experiment::{self, ExperimentObservation};
 

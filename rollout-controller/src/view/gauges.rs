@@ -1,10 +1,10 @@
-//! Series about Rollouts, made from the picture when Prometheus asks: they are never stale and end with the object.
+//! Series about Rollouts and Experiments, made from the picture when Prometheus asks: they are never stale and end with the object.
 
 use std::fmt::Error;
 use std::sync::Arc;
 
 use crds::kube::ResourceExt;
-use crds::{Guarded, Rollout, RolloutStatus};
+use crds::{AnalysisPhase, Experiment, Guarded, Rollout, RolloutStatus};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -20,6 +20,13 @@ const PHASES: [&str; 7] = ["Completed", "Progressing", "Paused", "Timeout", "Err
 pub struct Gauges(pub Arc<View>);
 
 type Count = fn(&Rollout) -> i32;
+
+#[derive(Debug, EncodeLabelSet)]
+struct ObjectPhase {
+    namespace: String,
+    name: String,
+    phase: String,
+}
 
 #[derive(Debug, EncodeLabelSet)]
 struct RolloutInfo {
@@ -120,6 +127,40 @@ impl Collector for Gauges {
                 let labels =
                     ObjectName { namespace: rollout.namespace().unwrap_or_default(), name: rollout.name_any() };
                 gauge(&mut metric, &labels, i64::from(count(rollout)))?;
+            }
+        }
+        self.experiments(&mut encoder)
+    }
+}
+
+impl Gauges {
+    fn experiments(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let all = self.0.experiments.all();
+        let valid = || {
+            all.iter().filter_map(|experiment| match &**experiment {
+                Guarded::Valid(experiment) => Some(&**experiment),
+                Guarded::Malformed(_) => None,
+            })
+        };
+        let labels = |experiment: &Experiment, phase: &str| ObjectPhase {
+            namespace: experiment.namespace().unwrap_or_default(),
+            name: experiment.name_any(),
+            phase: phase.to_owned(),
+        };
+        let present = |experiment: &Experiment| {
+            experiment.status.as_ref().and_then(crds::ExperimentStatus::phase_kind).unwrap_or(AnalysisPhase::Pending)
+        };
+        let mut metric =
+            encoder.encode_descriptor("experiment_info", "Experiments and their phase", None, MetricType::Gauge)?;
+        for experiment in valid() {
+            gauge(&mut metric, &labels(experiment, present(experiment).as_str()), 1)?;
+        }
+        let help = "Each phase, 1 for the present one";
+        let mut metric = encoder.encode_descriptor("experiment_phase", help, None, MetricType::Gauge)?;
+        for experiment in valid() {
+            for phase in AnalysisPhase::ALL {
+                let value = i64::from(*phase == present(experiment));
+                gauge(&mut metric, &labels(experiment, phase.as_str()), value)?;
             }
         }
         Ok(())

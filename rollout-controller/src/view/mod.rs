@@ -417,22 +417,22 @@ pub fn start(
         watch::run(ingresses, config, "ingresses", &v.ingresses, s, |change| v.ingress_changed(change, None)).await;
     });
     let (v, s, api) = (view.clone(), shared.clone(), scoped(client, namespace));
-    let label = KindLabel { kind: "AnalysisRun".to_owned() };
+    let (label, config) = (KindLabel { kind: "AnalysisRun".to_owned() }, ours.clone());
     tasks.spawn(async move {
         let changed = |change: &Change<Guarded<AnalysisRun>>| {
             count_malformed(&s, &label, change);
             v.run_changed(change, None);
         };
-        watch::run(api, ours, "analysisruns", &v.runs, s.clone(), changed).await;
+        watch::run(api, config, "analysisruns", &v.runs, s.clone(), changed).await;
     });
     let (v, s, api) = (view.clone(), shared.clone(), scoped(client, namespace));
-    let (label, config) = (KindLabel { kind: "Experiment".to_owned() }, ours.clone());
+    let label = KindLabel { kind: "Experiment".to_owned() };
     tasks.spawn(async move {
         let changed = |change: &Change<Guarded<Experiment>>| {
             count_malformed(&s, &label, change);
             v.experiment_changed(change, None);
         };
-        watch::run(api, config, "experiments", &v.experiments, s.clone(), changed).await;
+        watch::run(api, ours, "experiments", &v.experiments, s.clone(), changed).await;
     });
     let (v, s, api, config) = (view.clone(), shared.clone(), scoped(client, namespace), all.clone());
     let label = KindLabel { kind: "AnalysisTemplate".to_owned() };

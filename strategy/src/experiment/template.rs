@@ -200,7 +200,7 @@ pub(super) fn act(pass: &Pass<'_>, draft: &mut Draft, terminating: bool) {
 fn create(pass: &Pass<'_>, draft: &mut Draft, template: &TemplateSpec) {
     let base = base_name(pass.experiment, &template.name);
     let exists = |name: &str| pass.seen.replica_sets.iter().any(|set| set.metadata.name.as_deref() == Some(name));
-    let collisions = (0..).find(|count| !exists(&numbered(&base, *count))).unwrap_or_default();
+    let collisions = (0..i32::MAX).find(|count| !exists(&numbered(&base, *count))).unwrap_or_default();
     let name = numbered(&base, collisions);
     let set = made(pass, template, &name, collisions);
     let replicas = template.replicas_or_default();
@@ -289,7 +289,9 @@ fn deadline(set: &ReplicaSet) -> Option<&str> {
 fn scale(draft: &mut Draft, set: &ReplicaSet, replicas: i32, mut patch: Value) {
     let before = set.replicas_or_default();
     if before != replicas {
-        patch["spec"] = json!({ "replicas": replicas });
+        if let Some(fields) = patch.as_object_mut() {
+            fields.insert("spec".to_owned(), json!({ "replicas": replicas }));
+        }
         let way = if replicas > before { "up" } else { "down" };
         let name = set.metadata.name.as_deref().unwrap_or_default();
         draft.tell(false, words::SCALING, format!("Scaled {way} ReplicaSet {name} from {before} to {replicas}"));

@@ -209,7 +209,7 @@ impl World {
     /// At most this many more pods become ready in each version, and terminated runs end. Whether anything changed.
     pub fn pods_ready(&mut self, at_most: i32) -> bool {
         let mut changed = false;
-        for set in self.seen.replica_sets.iter_mut() {
+        for set in &mut self.seen.replica_sets {
             let (wanted, broken) = (set.replicas_or_default(), self.broken.contains(&version_of(set)));
             let status = set.status.get_or_insert_default();
             let before = status.clone();
