@@ -25,9 +25,9 @@ async fn it_waits_for_missing_crds_names_them_and_goes_on_when_they_are_there() 
     let readiness = running.controller.readiness.clone();
     until("the reason is named", || readiness.missing().iter().any(|line| line.contains("is the CRD installed?")))
         .await;
-    until("only the CRDs are waited for", || readiness.missing().len() == 4).await;
+    until("only the CRDs are waited for", || readiness.missing().len() == 5).await;
     let missing = readiness.missing();
-    for plural in ["analysisruns", "analysistemplates", "clusteranalysistemplates", "rollouts"] {
+    for plural in ["analysisruns", "analysistemplates", "clusteranalysistemplates", "experiments", "rollouts"] {
         assert!(missing.iter().any(|line| line.starts_with(&format!("{plural}: "))), "{missing:?}");
     }
     for definition in simulator::own_definitions() {
