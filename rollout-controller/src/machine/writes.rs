@@ -6,7 +6,7 @@ use strategy::{Action, Target};
 
 use super::Machines;
 use crate::apply::{Outcome, called, merge};
-use crate::view::Key;
+use crate::view::{Key, workloads};
 use crate::words;
 
 /// How a write ended.

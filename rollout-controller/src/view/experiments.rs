@@ -58,7 +58,7 @@ impl View {
                         seen.cluster_analysis_templates.insert(name, (**template).clone());
                     }
                 }
-                Referenced::Route(..) => {}
+                Referenced::Route(..) | Referenced::Workload(..) => {}
             }
         }
         seen
