@@ -76,6 +76,10 @@ pub mod reason {
     pub const TRAFFIC_ROUTING: &str = "TrafficRoutingError";
     /// A metric provider does not answer.
     pub const ANALYSIS_HOLDING: &str = "AnalysisHolding";
+    /// The Experiment of a step.
+    pub const EXPERIMENT_CREATED: &str = "ExperimentCreated";
+    /// Events that are told with the actions they speak of.
+    pub const WITH_ACTIONS: [&str; 4] = [SWITCH_SERVICE, NEW_REPLICA_SET, WORKLOAD_SCALED, EXPERIMENT_CREATED];
 }
 
 /// Words of Experiments.

@@ -24,6 +24,7 @@ captured!(
     bluegreen_old_waiting_scaledown,
     bluegreen_preview_paused,
     canary_basic_paused_at_40,
+    canary_experiment_running,
     canary_healthy_with_history,
     canary_nginx_aborted,
     canary_nginx_background_analysis,
@@ -116,6 +117,7 @@ fn finish(world: &mut World) {
             return;
         }
         world.analysis("Successful", "");
+        world.experiment("Successful", "");
         if world.phase() == "Paused" {
             world.promote();
         }
@@ -187,4 +189,23 @@ fn rolled_back_they_end_healthy_on_the_stable_version() {
         assert!(!world.writes.iter().any(|write| write.contains(": create replicas")), "{name}: {:?}", world.writes);
         assert_eq!(world.violations, Vec::<String>::new(), "{name}");
     }
+}
+
+#[test]
+fn an_experiment_goes_on_where_it_was() {
+    let objects = serde_saphyr::from_multiple::<Value>(text("canary_experiment_running")).unwrap();
+    let of = |kind: &str| objects.iter().filter(|object| object["kind"] == kind).cloned().collect::<Vec<_>>();
+    let experiment = serde_json::from_value(of("Experiment").remove(0)).unwrap();
+    let mut seen = strategy::experiment::ExperimentObservation::new(experiment);
+    let own = of("ReplicaSet").into_iter().filter(|set| set["metadata"]["ownerReferences"][0]["kind"] == "Experiment");
+    seen.replica_sets = own.map(|set| serde_json::from_value(set).unwrap()).collect();
+    assert_eq!(seen.replica_sets.len(), 2);
+    let decision = strategy::experiment::decide(&seen, adopt("canary_experiment_running").now);
+    assert_eq!(decision.actions, Vec::new());
+    assert_eq!(decision.events, Vec::new());
+    assert_eq!(json!(decision.status), json!(seen.experiment.status));
+    // Its hour ends when it would have.
+    let later = "2026-11-24T14:22:11Z".parse().unwrap();
+    let decision = strategy::experiment::decide(&seen, later);
+    assert_eq!(decision.status.phase.as_deref(), Some("Successful"));
 }

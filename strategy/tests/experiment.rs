@@ -1,6 +1,6 @@
 //! Experiments as people tell them: what is given, what happens, and what the controller then does.
 //!
-//! The files are in `tests/experiments`. With `UPDATE=1` the expectations are written anew; read the difference before you keep it.
+//! The files are `tests/scenarios/experiment_*.yaml`. With `UPDATE=1` the expectations are written anew; read the difference before you keep it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod experiment_world;
@@ -23,7 +23,7 @@ struct File {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Scenario {
-    spec: Value,
+    experiment: Value,
     then: Vec<Moment>,
 }
 
@@ -104,7 +104,7 @@ fn happen_unseen(world: &mut World, what: &str) -> bool {
 }
 
 fn play(title: &str, scenario: &Scenario) -> Vec<Moment> {
-    let mut world = given(&scenario.spec);
+    let mut world = given(&scenario.experiment);
     let mut seen = Vec::new();
     for moment in &scenario.then {
         let (writes, events) = (world.writes.len(), world.events.len());
@@ -132,9 +132,10 @@ fn told(moment: &Moment) -> String {
 
 #[test]
 fn every_experiment_goes_as_it_is_told() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/experiments");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let update = std::env::var_os("UPDATE").is_some();
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.file_name().unwrap().to_string_lossy().starts_with("experiment_"));
     paths.sort();
     let (mut problems, mut count) = (Vec::new(), 0);
     for path in paths {

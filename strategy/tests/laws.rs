@@ -25,6 +25,7 @@ enum Happening {
     PromoteFull,
     Pause(bool),
     Analysis(&'static str),
+    Experiment(&'static str),
     Crash(usize),
     Steps(Vec<Value>),
     /// To the other strategy; not from a canary with routing, whose routes nobody would take down.
@@ -47,6 +48,7 @@ fn steps(routed: bool) -> impl Strategy<Value = Vec<Value>> {
         2 => Just(json!({ "pause": {} })),
         2 => (1..60).prop_map(|seconds| json!({ "pause": { "duration": format!("{seconds}s") } })),
         1 => Just(json!({ "analysis": { "templates": [{ "templateName": "errors" }] } })),
+        1 => Just(json!({ "experiment": { "templates": [{ "name": "candidate", "specRef": "canary" }] } })),
     ];
     prop::collection::vec(step, 0..6)
 }
@@ -113,6 +115,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         1 => Just(Happening::PromoteFull),
         1 => any::<bool>().prop_map(Happening::Pause),
         2 => prop_oneof![Just("Successful"), Just("Successful"), Just("Failed"), Just("Error"), Just("Inconclusive")].prop_map(Happening::Analysis),
+        1 => prop_oneof![Just("Successful"), Just("Successful"), Just("Failed"), Just("Inconclusive")].prop_map(Happening::Experiment),
         4 => (0_usize..4).prop_map(Happening::Crash),
         1 => steps(false).prop_map(Happening::Steps),
         1 => steps(false).prop_map(Happening::OtherStrategy),
@@ -149,6 +152,7 @@ fn happen(world: &mut World, happening: &Happening) {
         Happening::PromoteFull => world.patch_status(&json!({ "promoteFull": true })),
         Happening::Pause(paused) => world.patch_spec(&json!({ "paused": paused })),
         Happening::Analysis(phase) => drop(world.analysis(phase, "as the test says")),
+        Happening::Experiment(phase) => drop(world.experiment(phase, "as the test says")),
         Happening::Crash(applied) => world.crash_after(*applied),
         Happening::OtherStrategy(_)
             if world.seen.rollout.canary().is_some_and(|canary| canary.traffic_routing.is_some()) => {}
@@ -179,7 +183,8 @@ fn finish(world: &mut World) {
         }
         if world.seen.rollout.status.as_ref().is_some_and(|status| status.abort == Some(true)) {
             world.patch_status(&json!({ "abort": false }));
-        } else if !world.analysis("Successful", "") && world.phase() == "Paused" {
+        } else if !world.analysis("Successful", "") && !world.experiment("Successful", "") && world.phase() == "Paused"
+        {
             world.promote();
         }
     }

@@ -136,6 +136,11 @@ fn happen_unseen(world: &mut World, what: &str) -> bool {
             let (phase, message) = rest.split_once(' ').unwrap_or((rest, ""));
             assert!(world.analysis(phase, message), "{what}: no AnalysisRun is open");
         }
+        "experiment" => {
+            let (phase, message) = rest.split_once(' ').unwrap_or((rest, ""));
+            assert!(world.experiment(phase, message), "{what}: no Experiment is open");
+        }
+        "experiment-deleted" => world.seen.experiments.clear(),
         "seconds" => {
             world.run_for(SignedDuration::from_secs(number()));
         }
@@ -192,6 +197,8 @@ fn every_scenario_goes_as_it_is_told() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let update = std::env::var_os("UPDATE").is_some();
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    // Experiments are told in another world: tests/experiment.rs.
+    paths.retain(|path| !path.file_name().unwrap().to_string_lossy().starts_with("experiment_"));
     paths.sort();
     let (mut problems, mut count) = (Vec::new(), 0);
     for path in paths {

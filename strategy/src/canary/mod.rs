@@ -8,6 +8,7 @@
 
 mod analysis;
 mod capacity;
+pub(crate) mod experiment;
 mod position;
 mod routing;
 mod share;
@@ -98,6 +99,7 @@ impl Release<'_> {
     fn pass(&self, mut draft: Draft) -> Decision {
         state::begin(self, &mut draft);
         analysis::judge(self, &mut draft);
+        experiment::judge(self, &mut draft);
         if draft.aborted() {
             state::abort(self, &mut draft);
         }
@@ -106,6 +108,7 @@ impl Release<'_> {
         routing::route(self, &mut draft, weight);
         capacity::scale(self, &mut draft, weight, promoting);
         analysis::runs(self, &mut draft);
+        experiment::experiments(self, &mut draft);
         history::limit(self, &mut draft);
         status::fill(self, &mut draft, weight);
         if draft.aborted() {

@@ -5,7 +5,7 @@ use crate::release::state::{clear, is_retried, new_revision, retry, skip, templa
 use crate::revision;
 use crate::words::reason;
 
-pub(super) use crate::release::state::abort;
+pub(super) use crate::release::state::{abort, abort_because};
 
 /// A new revision starts at the first step; changed steps start again; a retry after an abort does as well.
 pub(super) fn begin(release: &Release<'_>, draft: &mut Draft) {

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use ::analysis::Phase;
-use ::analysis::template::{TemplateError, Templates, build_run_spec_from};
+use ::analysis::template::{ArgValues, TemplateError, Templates, build_run_spec_from, resolve_rollout_args};
 use crds::{
-    AnalysisRun, AnalysisRunSpec, AnalysisTemplateSpec, Argument, Experiment, ExperimentAnalysisRunStatus,
-    ExperimentAnalysisTemplateRef, ExperimentStatus, ObjectMeta,
+    AnalysisRun, AnalysisRunArgument, AnalysisRunSpec, AnalysisTemplateSpec, Argument, ArgumentValueFrom, Experiment,
+    ExperimentAnalysisRunStatus, ExperimentAnalysisTemplateRef, ExperimentStatus, FieldRef, ObjectMeta,
 };
 use serde_json::json;
 
@@ -182,6 +182,9 @@ fn spec(
     analysis: &ExperimentAnalysisTemplateRef,
 ) -> Result<AnalysisRunSpec, TemplateError> {
     let given = analysis.args.iter().flatten().map(|arg| {
+        if let Some(field) = arg.value_from.as_ref().and_then(|from| from.field_ref.clone()) {
+            return own_field(pass, &arg.name, field);
+        }
         let value = arg.value.as_ref().map(|value| filled(pass, &draft.status, &arg.name, value)).transpose()?;
         Ok(Argument { name: arg.name.clone(), value, value_from: arg.value_from.clone() })
     });
@@ -194,6 +197,16 @@ fn spec(
         spec.measurement_retention.as_deref().unwrap_or_default(),
         &Known(pass.seen),
     )
+}
+
+/// An argument that is a field of the Experiment.
+fn own_field(pass: &Pass<'_>, arg: &str, field: FieldRef) -> Result<Argument, TemplateError> {
+    let from = ArgumentValueFrom { field_ref: Some(field), pod_template_hash_value: None };
+    let wanted = [AnalysisRunArgument { name: arg.to_owned(), value: None, value_from: Some(from) }];
+    let object = serde_json::to_value(pass.experiment).unwrap_or_default();
+    let values = ArgValues { stable_hash: "", latest_hash: "", object: &object };
+    let found = resolve_rollout_args(&wanted, &values)?;
+    Ok(found.into_iter().next().unwrap_or_default())
 }
 
 /// The value of an argument: `{{templates.<name>.podTemplateHash}}` and its siblings replaced by what they stand for.

@@ -1,18 +1,26 @@
-//! ReplicaSets and AnalysisRuns that are kept for people, up to their limits.
+//! ReplicaSets, AnalysisRuns and Experiments that are kept for people, up to their limits.
 
 use std::collections::BTreeMap;
 
 use ::analysis::Phase;
 use crds::words::REVISION_ANNOTATION;
-use crds::{AnalysisRun, RolloutStatus};
+use crds::{ObjectMeta, RolloutStatus};
 
 use super::capacity::target;
 use super::{Draft, Facts, HASH, analysis};
+use crate::canary::experiment;
 use crate::{Action, revision};
 
-/// ReplicaSets and AnalysisRuns beyond the limits.
+/// An AnalysisRun or an Experiment.
+struct Finished<'a, T> {
+    object: &'a T,
+    meta: &'a ObjectMeta,
+    phase: Phase,
+}
+
+/// What is beyond the limits goes.
 pub(crate) fn limit(facts: &Facts<'_>, draft: &mut Draft) {
-    let deletions = beyond(facts, draft);
+    let deletions = deletions(facts, draft);
     if is_written(facts, draft) {
         draft.actions.extend(deletions);
     } else if !deletions.is_empty() {
@@ -29,39 +37,60 @@ fn is_written(facts: &Facts<'_>, draft: &Draft) -> bool {
         (
             (status.current_pod_hash.clone(), status.stable_rs.clone(), status.current_step_index),
             (status.abort.unwrap_or(false), status.aborted_at.clone(), status.pause_conditions.clone()),
-            (canary.current_step_analysis_run_status, canary.current_background_analysis_run_status),
+            (
+                canary.current_step_analysis_run_status,
+                canary.current_background_analysis_run_status,
+                canary.current_experiment,
+            ),
             (blue_green.pre_promotion_analysis_run_status, blue_green.post_promotion_analysis_run_status),
         )
     };
     facts_of(stored) == facts_of(&draft.status)
 }
 
-fn beyond(facts: &Facts<'_>, draft: &Draft) -> Vec<Action> {
+fn deletions(facts: &Facts<'_>, draft: &Draft) -> Vec<Action> {
     let mut deletions = Vec::new();
     for set in revision::history_beyond_limit(facts.rollout, &facts.revisions) {
         deletions.push(Action::DeleteReplicaSet { target: target(set) });
     }
-    let mut kept: BTreeMap<bool, i32> = BTreeMap::new();
-    let mut runs: Vec<_> = facts.seen.analysis_runs.iter().collect();
-    // Times have whole seconds: of two runs of one second the later revision's is the newer.
-    let age = |run: &AnalysisRun| {
-        let revision =
-            run.metadata.annotations.as_ref().and_then(|all| all.get(REVISION_ANNOTATION)?.parse::<i64>().ok());
-        (run.metadata.creation_timestamp.clone(), revision)
+    let runs = facts.seen.analysis_runs.iter().map(|run| Finished {
+        object: run,
+        meta: &run.metadata,
+        phase: Phase::of_status(run.status.as_ref().map(|status| status.phase.as_str())),
+    });
+    let runs = runs.filter(|run| !analysis::is_current(&draft.status, run.object)).collect();
+    for run in beyond(facts, runs) {
+        deletions.push(Action::DeleteAnalysisRun { target: analysis::target(run) });
+    }
+    let experiments = facts.seen.experiments.iter().map(|one| Finished {
+        object: one,
+        meta: &one.metadata,
+        phase: experiment::phase(one),
+    });
+    let experiments = experiments.filter(|one| !experiment::is_current(&draft.status, one.object)).collect();
+    for one in beyond(facts, experiments) {
+        deletions.push(Action::DeleteExperiment { target: experiment::target(one) });
+    }
+    deletions
+}
+
+/// Those which are over and too many, or whose version is gone.
+fn beyond<'a, T>(facts: &Facts<'_>, mut all: Vec<Finished<'a, T>>) -> Vec<&'a T> {
+    // Times have whole seconds: of two of one second the later revision's is the newer.
+    let age = |meta: &ObjectMeta| {
+        let revision = meta.annotations.as_ref().and_then(|all| all.get(REVISION_ANNOTATION)?.parse::<i64>().ok());
+        (meta.creation_timestamp.clone(), revision)
     };
-    runs.sort_by_key(|run| std::cmp::Reverse(age(run)));
-    for run in runs {
-        let phase = Phase::of_status(run.status.as_ref().map(|status| status.phase.as_str()));
-        if !phase.is_completed()
-            || run.metadata.deletion_timestamp.is_some()
-            || analysis::is_current(&draft.status, run)
-        {
+    all.sort_by_key(|one| std::cmp::Reverse(age(one.meta)));
+    let mut kept: BTreeMap<bool, i32> = BTreeMap::new();
+    let mut gone = Vec::new();
+    for Finished { object, meta, phase } in all {
+        if !phase.is_completed() || meta.deletion_timestamp.is_some() {
             continue;
         }
         let good = phase == Phase::Successful;
-        let labels = run.metadata.labels.as_ref();
-        let version = labels.and_then(|all| all.get(HASH)).map(String::as_str);
-        // Without its version a run tells nothing.
+        let version = meta.labels.as_ref().and_then(|all| all.get(HASH)).map(String::as_str);
+        // Without its version a result tells nothing.
         let orphaned = version.is_some()
             && version != Some(facts.hash.0.as_str())
             && facts.revisions.all.iter().all(|set| revision::hash_of(set) != version);
@@ -73,8 +102,8 @@ fn beyond(facts: &Facts<'_>, draft: &Draft) -> Vec<Action> {
         let count = kept.entry(good).or_default();
         *count += i32::from(!orphaned);
         if *count > limit || orphaned {
-            deletions.push(Action::DeleteAnalysisRun { target: analysis::target(run) });
+            gone.push(object);
         }
     }
-    deletions
+    gone
 }

@@ -91,11 +91,8 @@ impl Draft {
     /// with it. Warnings never wait.
     pub fn finish(mut self, now: Timestamp) -> Decision {
         if !self.actions.is_empty() {
-            self.events.retain(|event| {
-                event.event_type == EventType::Warning
-                    || [reason::SWITCH_SERVICE, reason::NEW_REPLICA_SET, reason::WORKLOAD_SCALED]
-                        .contains(&event.reason)
-            });
+            self.events
+                .retain(|event| event.event_type == EventType::Warning || reason::WITH_ACTIONS.contains(&event.reason));
         }
         let requeue_after = self.wake.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO));
         Decision { status: self.status, actions: self.actions, events: self.events, requeue_after }

@@ -69,6 +69,7 @@ pub(crate) fn clear(draft: &mut Draft) {
     if let Some(canary) = &mut draft.status.canary {
         canary.current_step_analysis_run_status = None;
         canary.current_background_analysis_run_status = None;
+        canary.current_experiment = None;
     }
     if let Some(blue_green) = &mut draft.status.blue_green {
         blue_green.pre_promotion_analysis_run_status = None;

@@ -4,6 +4,7 @@
 //! found is told, in the order spec, steps, references.
 
 mod blue_green;
+mod experiment;
 mod references;
 mod selector;
 mod steps;
@@ -67,7 +68,9 @@ pub fn validate(seen: &Observation) -> Result<(), Invalid> {
     let name = seen.rollout.metadata.name.as_deref().unwrap_or_default();
     let checked = crate::workload::check(seen).and_then(|()| spec(&seen.rollout)).and_then(|()| {
         match seen.rollout.strategy_kind() {
-            StrategyKind::Canary(canary) => steps::check(canary).and_then(|()| references::check(seen, canary)),
+            StrategyKind::Canary(canary) => steps::check(canary)
+                .and_then(|()| experiment::check(canary))
+                .and_then(|()| references::check(seen, canary)),
             StrategyKind::BlueGreen(blue_green) => references::check_blue_green(seen, blue_green),
             StrategyKind::Both | StrategyKind::Neither => Ok(()),
         }

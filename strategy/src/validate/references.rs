@@ -2,7 +2,7 @@
 
 use analysis::template::validate as validate_analysis;
 use crds::words::MANAGED_BY_ANNOTATION;
-use crds::{BlueGreenStrategy, CanaryStrategy, RolloutAnalysis};
+use crds::{AnalysisTemplateRef, BlueGreenStrategy, CanaryStrategy, RolloutAnalysis};
 
 use super::{Checked, Problem, invalid, missing, selector_matches};
 use crate::Observation;
@@ -81,6 +81,18 @@ fn analyses(seen: &Observation, canary: &CanaryStrategy) -> Checked {
         if let Some(inline) = &step.analysis {
             analysis(seen, &format!("spec.strategy.canary.steps[{index}].analysis"), inline)?;
             finite(seen, &format!("spec.strategy.canary.steps[{index}].analysis"), inline)?;
+        }
+        for (number, one) in step.experiment.iter().flat_map(|step| step.analyses.iter().flatten()).enumerate() {
+            let reference = AnalysisTemplateRef {
+                template_name: Some(one.template_name.clone()),
+                cluster_scope: one.cluster_scope,
+            };
+            let wanted = RolloutAnalysis {
+                templates: Some(vec![reference]),
+                args: one.args.clone(),
+                ..RolloutAnalysis::default()
+            };
+            analysis(seen, &format!("spec.strategy.canary.steps[{index}].experiment.analyses[{number}]"), &wanted)?;
         }
     }
     Ok(())

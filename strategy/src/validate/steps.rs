@@ -42,7 +42,7 @@ fn one(path: &str, step: &CanaryStep, most: i32, routed: bool) -> Checked {
     if step.plugin.as_ref().is_some_and(|plugin| plugin.disabled != Some(true)) {
         return Err(invalid(format!("{path}.plugin"), "plugin", "step plugins are not supported yet"));
     }
-    if !["setWeight", "pause", "analysis", "setCanaryScale", "plugin"].contains(kind) {
+    if !["setWeight", "pause", "analysis", "setCanaryScale", "plugin", "experiment"].contains(kind) {
         return Err(unsupported(format!("{path}.{kind}")));
     }
     if let Some(weight) = step.set_weight.filter(|weight| !(0..=most).contains(weight)) {

@@ -335,7 +335,9 @@ fn describe(action: &Action) -> String {
     match action {
         Action::CreateReplicaSet { replica_set } => {
             let name = replica_set.metadata.name.as_deref().unwrap();
-            format!("{name}: create replicas={}", replica_set.replicas_or_default())
+            let ready = replica_set.spec.as_ref().and_then(|spec| spec.min_ready_seconds);
+            let ready = ready.map_or_else(String::new, |seconds| format!(" minReadySeconds={seconds}"));
+            format!("{name}: create replicas={}{ready}", replica_set.replicas_or_default())
         }
         Action::PatchReplicaSet { target, patch } => {
             let mut text = format!("{}:", target.name);
@@ -367,6 +369,12 @@ fn describe(action: &Action) -> String {
             }
             for rule in run.spec.dry_run.iter().flatten() {
                 let _ = write!(text, " dry-run={}", rule.metric_name);
+            }
+            for rule in run.spec.measurement_retention.iter().flatten() {
+                let _ = write!(text, " keep {}={}", rule.metric_name, rule.limit);
+            }
+            for (key, value) in run.metadata.annotations.iter().flatten() {
+                let _ = write!(text, " annotation {key}={value}");
             }
             for (key, value) in run.metadata.labels.iter().flatten() {
                 let _ = write!(text, " label {key}={value}");

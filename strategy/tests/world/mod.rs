@@ -138,9 +138,12 @@ impl World {
             "ReplicaSet" if object["metadata"]["labels"].get(POD_TEMPLATE_HASH_LABEL).is_none() => {
                 self.set_workload(Some(object));
             }
+            // As in the controller's picture: those of an Experiment are the Experiment's.
+            "ReplicaSet" if object.pointer("/metadata/ownerReferences/0/kind") == Some(&json!("Experiment")) => {}
             "ReplicaSet" => seen.replica_sets.push(serde_json::from_value(object).unwrap()),
             "Service" => drop(seen.services.insert(name, serde_json::from_value(object).unwrap())),
             "AnalysisRun" => seen.analysis_runs.push(serde_json::from_value(object).unwrap()),
+            "Experiment" => seen.experiments.push(serde_json::from_value(object).unwrap()),
             "AnalysisTemplate" => drop(seen.analysis_templates.insert(name, serde_json::from_value(object).unwrap())),
             "ClusterAnalysisTemplate" => {
                 drop(seen.cluster_analysis_templates.insert(name, serde_json::from_value(object).unwrap()));
@@ -635,6 +638,20 @@ impl World {
         found
     }
 
+    /// Ends the newest Experiment which is not over; whether there was one.
+    pub fn experiment(&mut self, phase: &str, message: &str) -> bool {
+        let over = |one: &&mut crds::Experiment| {
+            let kind = one.status.as_ref().and_then(crds::ExperimentStatus::phase_kind);
+            !kind.is_some_and(crds::AnalysisPhase::is_completed)
+        };
+        let open = self.seen.experiments.iter_mut().rev().find(over);
+        let found = open.is_some();
+        if let Some(one) = open {
+            *one = patched(one, &json!({ "status": { "phase": phase, "message": message } }));
+        }
+        found
+    }
+
     fn describe(&self, action: &Action) -> String {
         let named = |name: &str| self.version(|set| set.metadata.name.as_deref() == Some(name), name);
         let metadata = |patch: &Value| {
@@ -705,7 +722,12 @@ impl World {
             }
             Action::DeleteService { target } => format!("Service {}: delete", target.name),
             Action::CreateExperiment { experiment } => {
-                format!("Experiment {}: create", without_hash(experiment.metadata.name.as_deref()))
+                let mut text = format!("Experiment {}: create", without_hash(experiment.metadata.name.as_deref()));
+                for one in &experiment.spec.templates {
+                    let image = one.template.images().first().map_or("", |(_, image)| *image).to_owned();
+                    let _ = write!(text, " {}={image} x{}", one.name, one.replicas_or_default());
+                }
+                text
             }
             Action::PatchExperiment { target, .. } => {
                 format!("Experiment {}: terminate", without_hash(Some(&target.name)))

@@ -1,6 +1,7 @@
 //! Canary steps: one file each. A step says whether its end is an observed fact; what it wants meanwhile follows from the position.
 
 mod analysis;
+mod experiment;
 mod pause;
 mod set_canary_scale;
 mod set_weight;
@@ -31,6 +32,8 @@ pub(crate) fn progress(release: &Release<'_>, draft: &mut Draft, index: usize, s
     } else if step.plugin.is_some() {
         // Validation refuses the ones that are not switched off.
         Outcome::Done
+    } else if step.experiment.is_some() {
+        experiment::progress(release, draft)
     } else {
         // Validation refuses every other kind, so the release never comes here with one.
         Outcome::Waits
@@ -58,6 +61,9 @@ pub fn describe(step: &CanaryStep) -> String {
     }
     if let Some(plugin) = &step.plugin {
         return format!("plugin: {}, skipped", plugin.name);
+    }
+    if step.experiment.is_some() {
+        return "experiment".to_owned();
     }
     if step.analysis.is_some() { "analysis".to_owned() } else { "unknown".to_owned() }
 }
