@@ -70,6 +70,9 @@ pub enum Command {
     Set(Set),
     /// Tell how a release stands, and wait for its end
     Status(Status),
+    /// End an Experiment or an AnalysisRun before its time
+    #[command(subcommand)]
+    Terminate(Terminate),
     /// Go back to the pod template of an earlier revision
     Undo(Undo),
     /// Print the version
@@ -90,6 +93,23 @@ pub enum Get {
     /// Show a Rollout as a tree of revisions, ReplicaSets, pods and analyses
     #[command(visible_aliases = ["ro", "rollouts"])]
     Rollout(GetRollout),
+    /// Show an Experiment as a tree of its versions and analyses
+    #[command(visible_aliases = ["exp", "experiments"])]
+    Experiment(GetExperiment),
+}
+
+/// `get experiment`.
+#[derive(Args, Clone, Debug)]
+pub struct GetExperiment {
+    /// Name of the Experiment
+    #[arg(value_name = "EXPERIMENT")]
+    pub name: String,
+    /// Keep showing changes
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", action = ArgAction::Set, value_name = "BOOL")]
+    pub watch: bool,
+    /// Never use colours
+    #[arg(long)]
+    pub no_color: bool,
 }
 
 /// `get rollout`.
@@ -115,6 +135,17 @@ pub enum List {
     /// List Rollouts, one line each
     #[command(visible_aliases = ["ro", "rollout"])]
     Rollouts(ListRollouts),
+    /// List Experiments, one line each
+    #[command(visible_aliases = ["exp", "experiment"])]
+    Experiments(ListExperiments),
+}
+
+/// `list experiments`.
+#[derive(Args, Clone, Debug)]
+pub struct ListExperiments {
+    /// Those of all namespaces
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
 }
 
 /// `list rollouts`.
@@ -168,6 +199,36 @@ pub enum Retry {
     /// Try an aborted Rollout again
     #[command(visible_aliases = ["ro", "rollouts"])]
     Rollout(Names),
+    /// Run an Experiment again from its beginning
+    #[command(visible_aliases = ["exp", "experiments"])]
+    Experiment(ExperimentNames),
+}
+
+/// One or more Experiments.
+#[derive(Args, Clone, Debug)]
+pub struct ExperimentNames {
+    /// Names of Experiments
+    #[arg(required = true, value_name = "EXPERIMENT")]
+    pub names: Vec<String>,
+}
+
+/// One or more AnalysisRuns.
+#[derive(Args, Clone, Debug)]
+pub struct RunNames {
+    /// Names of AnalysisRuns
+    #[arg(required = true, value_name = "ANALYSISRUN")]
+    pub names: Vec<String>,
+}
+
+/// What to terminate.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Terminate {
+    /// End AnalysisRuns; what was measured until then decides
+    #[command(name = "analysisrun", visible_aliases = ["ar", "analysisruns"])]
+    AnalysisRun(RunNames),
+    /// End Experiments
+    #[command(visible_aliases = ["exp", "experiments"])]
+    Experiment(ExperimentNames),
 }
 
 /// What to set.

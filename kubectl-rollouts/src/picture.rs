@@ -24,6 +24,42 @@ pub struct Picture {
     pub experiments: Vec<Experiment>,
 }
 
+/// An Experiment and the objects of its namespace among which its own are. What is not its own does no harm.
+#[derive(Clone, Debug)]
+pub struct ExperimentPicture {
+    /// The Experiment.
+    pub experiment: Experiment,
+    /// ReplicaSets.
+    pub replica_sets: Vec<ReplicaSet>,
+    /// Pods.
+    pub pods: Vec<Pod>,
+    /// AnalysisRuns.
+    pub analysis_runs: Vec<AnalysisRun>,
+}
+
+impl ExperimentPicture {
+    /// Reads the Experiment and what belongs to it, as [`Picture::read`] does.
+    ///
+    /// # Errors
+    /// The Experiment cannot be read.
+    pub async fn read(session: &Session, name: &str, terminal: &mut Terminal) -> Result<Self, Error> {
+        let resource = names::experiments();
+        let experiment = session::read(&resource, session.get(&resource, name).await?)?;
+        let labels = crds::words::POD_TEMPLATE_HASH_LABEL;
+        let (replica_sets, pods, analysis_runs) = tokio::join!(
+            all(session, replica_sets(), labels),
+            all(session, pods(), labels),
+            all(session, names::analysis_runs(), ""),
+        );
+        Ok(Self {
+            experiment,
+            replica_sets: tolerate(replica_sets, terminal)?,
+            pods: tolerate(pods, terminal)?,
+            analysis_runs: tolerate(analysis_runs, terminal)?,
+        })
+    }
+}
+
 /// ReplicaSets.
 pub fn replica_sets() -> ApiResource {
     ApiResource::erase::<ReplicaSet>(&())

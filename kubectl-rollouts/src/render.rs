@@ -1,6 +1,6 @@
 //! The view of a Rollout as text: a header in two columns, then the tree.
 
-use crate::model::{Image, Node, RolloutInfo};
+use crate::model::{ExperimentInfo, Image, Node, RolloutInfo};
 use crate::terminal::{Text, columns};
 
 /// Width of the header's first column.
@@ -9,6 +9,27 @@ const HEADER: usize = 17;
 /// The whole view.
 pub fn rollout(info: &RolloutInfo, colours: bool) -> String {
     let mut text = header(info, colours);
+    text.push('\n');
+    text.push_str(&tree(&info.tree, colours));
+    text
+}
+
+/// The whole view of an Experiment.
+pub fn experiment(info: &ExperimentInfo, colours: bool) -> String {
+    let mut text = String::new();
+    let mut line = |title: &str, value: &str| {
+        text.push_str(format!("{title:<HEADER$}{value}").trim_end());
+        text.push('\n');
+    };
+    line("Name:", &info.name);
+    line("Namespace:", &info.namespace);
+    line("Status:", &info.state.text().render(colours));
+    if !info.message.is_empty() {
+        line("Message:", &info.message);
+    }
+    for (index, used) in info.images.iter().enumerate() {
+        line(if index == 0 { "Images:" } else { "" }, &image(used).render(colours));
+    }
     text.push('\n');
     text.push_str(&tree(&info.tree, colours));
     text

@@ -328,3 +328,36 @@ async fn a_definition_without_a_status_sub_resource_is_written_as_a_whole() {
     assert_eq!(changed, json!({ "spec": { "paused": false }, "status": { "pauseConditions": null } }));
     assert_eq!(effect(&mut desk, "abort web").await.1, json!({ "status": { "abort": true } }));
 }
+
+#[tokio::test]
+async fn experiments_and_runs_are_ended_and_repeated() {
+    let (exp, experiment) = ("web-7556ffd685-2-1", "Experiment");
+    let mut desk = Desk::of("canary-experiment-running");
+    let told = desk.run(&format!("terminate experiment {exp}")).await.unwrap();
+    assert_eq!(told, format!("experiment '{exp}' terminated\n"));
+    assert_eq!(desk.object("argoproj.io/v1alpha1", experiment, exp)["spec"]["terminate"], json!(true));
+
+    let told = desk.run(&format!("retry experiment {exp}")).await.unwrap();
+    assert_eq!(told, format!("experiment '{exp}' retried\n"));
+    assert_eq!(desk.object("argoproj.io/v1alpha1", experiment, exp).get("status"), None);
+
+    let mut desk = Desk::of(PAUSED);
+    let run = captured(PAUSED).into_iter().find(|object| object["kind"] == "AnalysisRun").unwrap();
+    let run = run["metadata"]["name"].as_str().unwrap().to_owned();
+    let told = desk.run(&format!("terminate ar {run}")).await.unwrap();
+    assert_eq!(told, format!("analysisRun '{run}' terminated\n"));
+    assert_eq!(desk.object("argoproj.io/v1alpha1", "AnalysisRun", &run)["spec"]["terminate"], json!(true));
+
+    let error = desk.run("terminate experiment nothing").await.unwrap_err().to_string();
+    assert!(error.contains("nothing"), "{error}");
+}
+
+#[tokio::test]
+async fn experiments_are_shown_and_listed() {
+    let mut desk = Desk::of("canary-experiment-running");
+    insta::assert_snapshot!(desk.run("list experiments").await.unwrap());
+    insta::assert_snapshot!(desk.run("get experiment web-7556ffd685-2-1").await.unwrap());
+    let mut desk = Desk::of(PAUSED);
+    assert_eq!(desk.run("list experiments -A").await.unwrap(), "");
+    assert_eq!(desk.err.text(), "No resources found.\n");
+}

@@ -94,12 +94,7 @@ impl Shown {
 
 /// The frame without what time alone changes.
 fn gist(info: &RolloutInfo, trouble: Option<&str>) -> String {
-    fn without_time(node: &mut crate::model::Node) {
-        node.age = None;
-        node.info.retain(|part| !part.render(false).starts_with("delay:"));
-        node.children.iter_mut().for_each(without_time);
-    }
     let mut info = info.clone();
-    without_time(&mut info.tree);
+    info.tree.forget_time();
     format!("{}{trouble:?}", render::rollout(&info, false))
 }

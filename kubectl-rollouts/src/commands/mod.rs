@@ -3,7 +3,9 @@
 pub mod abort;
 pub mod completion;
 pub mod get;
+pub mod get_experiment;
 pub mod list;
+pub mod list_experiments;
 pub mod pause;
 pub mod promote;
 pub mod restart;
@@ -11,13 +13,14 @@ pub mod resume;
 pub mod retry;
 pub mod set_image;
 pub mod status;
+pub mod terminate;
 pub mod undo;
 pub mod version;
 pub mod workload;
 
 use std::future::Future;
 
-use crate::cli::{Cli, Command, Get, List, Retry, Set};
+use crate::cli::{Cli, Command, Get, List, Retry, Set, Terminate};
 use crate::errors::Error;
 use crate::session::Session;
 use crate::terminal::Terminal;
@@ -42,6 +45,8 @@ pub async fn with_session(session: &Session, command: Command, terminal: &mut Te
     match command {
         Command::Abort(names) => each(&names.names, terminal, |name| abort::run(session, name)).await,
         Command::Get(Get::Rollout(get)) => get::run(session, &get, terminal).await,
+        Command::Get(Get::Experiment(get)) => get_experiment::run(session, &get, terminal).await,
+        Command::List(List::Experiments(list)) => list_experiments::run(session, &list, terminal).await,
         Command::List(List::Rollouts(list)) => list::run(session, &list, terminal).await,
         Command::Pause(names) => each(&names.names, terminal, |name| pause::run(session, name)).await,
         Command::Promote(promote) => {
@@ -54,6 +59,15 @@ pub async fn with_session(session: &Session, command: Command, terminal: &mut Te
         }
         Command::Resume(names) => each(&names.names, terminal, |name| resume::run(session, name)).await,
         Command::Retry(Retry::Rollout(names)) => each(&names.names, terminal, |name| retry::run(session, name)).await,
+        Command::Retry(Retry::Experiment(names)) => {
+            each(&names.names, terminal, |name| retry::experiment(session, name)).await
+        }
+        Command::Terminate(Terminate::AnalysisRun(names)) => {
+            each(&names.names, terminal, |name| terminate::analysis_run(session, name)).await
+        }
+        Command::Terminate(Terminate::Experiment(names)) => {
+            each(&names.names, terminal, |name| terminate::experiment(session, name)).await
+        }
         Command::Set(Set::Image(set)) => {
             terminal.line(&set_image::run(session, &set.name, &set.images).await?).map_err(Error::from)
         }

@@ -26,15 +26,24 @@ pub fn in_use(picture: &Picture) -> Vec<Image> {
     }
     let experiments: Vec<&Experiment> = picture.experiments.iter().filter(|it| controlled_by(*it, uid)).collect();
     for experiment in experiments {
-        for set in &picture.replica_sets {
-            if controlled_by(set, experiment.metadata.uid.as_deref()) {
-                let template = set.annotations().get(crds::words::EXPERIMENT_TEMPLATE_NAME_ANNOTATION);
-                let role = Role::Experiment(template.cloned().unwrap_or_else(|| set.name_any()));
-                add(&mut images, set, &[role]);
-            }
-        }
+        add_versions(&mut images, experiment, &picture.replica_sets);
     }
     images
+}
+
+/// Images of the versions of an Experiment that have pods.
+pub fn of_experiment(experiment: &Experiment, sets: &[ReplicaSet]) -> Vec<Image> {
+    let mut images = Vec::new();
+    add_versions(&mut images, experiment, sets);
+    images
+}
+
+fn add_versions(images: &mut Vec<Image>, experiment: &Experiment, sets: &[ReplicaSet]) {
+    for set in sets.iter().filter(|set| controlled_by(*set, experiment.metadata.uid.as_deref())) {
+        let template = set.annotations().get(crds::words::EXPERIMENT_TEMPLATE_NAME_ANNOTATION);
+        let role = Role::Experiment(template.cloned().unwrap_or_else(|| set.name_any()));
+        add(images, set, &[role]);
+    }
 }
 
 fn add(images: &mut Vec<Image>, set: &ReplicaSet, roles: &[Role]) {

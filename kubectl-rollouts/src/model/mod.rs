@@ -16,10 +16,11 @@ use crds::{Rollout, RolloutPhase};
 
 pub use canary::Progress;
 pub use images::Image;
+pub use objects::experiment_state;
 pub use phase::phase_of;
 pub use tree::Node;
 
-use crate::picture::Picture;
+use crate::picture::{ExperimentPicture, Picture};
 use crate::terminal::{Colour, Text};
 
 /// How something stands, for colour and icon.
@@ -199,6 +200,39 @@ impl RolloutInfo {
             tree: tree::of(picture, state.clone(), now),
             state,
             message,
+        }
+    }
+}
+
+/// An Experiment and all that belongs to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExperimentInfo {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// How it stands.
+    pub state: State,
+    /// Why; may be empty.
+    pub message: String,
+    /// Images in use, with the versions that run them.
+    pub images: Vec<Image>,
+    /// The Experiment as the root of the tree.
+    pub tree: Node,
+}
+
+impl ExperimentInfo {
+    /// The view of a picture at a time.
+    pub fn new(picture: &ExperimentPicture, now: Timestamp) -> Self {
+        let experiment = &picture.experiment;
+        let message = experiment.status.as_ref().and_then(|status| status.message.clone());
+        Self {
+            name: experiment.name_any(),
+            namespace: experiment.namespace().unwrap_or_default(),
+            state: experiment_state(experiment),
+            message: message.unwrap_or_default(),
+            images: images::of_experiment(experiment, &picture.replica_sets),
+            tree: tree::of_experiment(picture, now),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the objects say of themselves: owner, revision, role, health.
 
 use crds::kube::ResourceExt;
-use crds::{AnalysisPhase, ReplicaSet, Rollout};
+use crds::{AnalysisPhase, Experiment, ReplicaSet, Rollout};
 
 use super::{State, StrategyKind, Tone};
 use crate::terminal::Colour;
@@ -120,6 +120,11 @@ pub fn health(set: &ReplicaSet) -> State {
         return State::new(Tone::Busy, "Progressing");
     }
     State::new(Tone::Good, "Healthy")
+}
+
+/// How an Experiment stands.
+pub fn experiment_state(experiment: &Experiment) -> State {
+    analysis_state(experiment.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default())
 }
 
 /// How an AnalysisRun, a measurement or an Experiment in this phase stands.

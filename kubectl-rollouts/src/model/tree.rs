@@ -7,11 +7,11 @@ use crds::k8s_openapi::api::core::v1::Pod;
 use crds::kube::{Resource, ResourceExt};
 use crds::{AnalysisRun, Experiment, ReplicaSet};
 
-use super::objects::{analysis_state, controlled_by, hash, health, revision, roles};
+use super::objects::{analysis_state, controlled_by, experiment_state, hash, health, revision, roles};
 use super::pod::PodInfo;
 use super::{State, Tone};
 use crate::age::Age;
-use crate::picture::Picture;
+use crate::picture::{ExperimentPicture, Picture};
 use crate::terminal::{Colour, Text};
 
 /// One line of the tree and those below it.
@@ -33,15 +33,41 @@ pub struct Node {
     pub children: Vec<Node>,
 }
 
+impl Node {
+    /// Takes out what time alone changes.
+    pub fn forget_time(&mut self) {
+        self.age = None;
+        self.info.retain(|part| !part.render(false).starts_with("delay:"));
+        self.children.iter_mut().for_each(Self::forget_time);
+    }
+}
+
+/// The objects among which those of an Experiment are.
+#[derive(Clone, Copy)]
+struct Parts<'a> {
+    replica_sets: &'a [ReplicaSet],
+    pods: &'a [Pod],
+    analysis_runs: &'a [AnalysisRun],
+}
+
+/// The tree of an Experiment.
+pub fn of_experiment(picture: &ExperimentPicture, now: Timestamp) -> Node {
+    let parts =
+        Parts { replica_sets: &picture.replica_sets, pods: &picture.pods, analysis_runs: &picture.analysis_runs };
+    experiment_node(parts, &picture.experiment, now)
+}
+
 /// The tree of a picture.
 pub fn of(picture: &Picture, state: State, now: Timestamp) -> Node {
     let uid = picture.rollout.metadata.uid.as_deref();
+    let parts =
+        Parts { replica_sets: &picture.replica_sets, pods: &picture.pods, analysis_runs: &picture.analysis_runs };
     let mut revisions: BTreeMap<Option<u64>, Vec<Node>> = BTreeMap::new();
     for set in sorted(&picture.replica_sets, uid) {
         revisions.entry(revision(set)).or_default().push(replica_set(picture, set, now));
     }
     for experiment in sorted(&picture.experiments, uid) {
-        revisions.entry(revision(experiment)).or_default().push(experiment_node(picture, experiment, now));
+        revisions.entry(revision(experiment)).or_default().push(experiment_node(parts, experiment, now));
     }
     for run in sorted(&picture.analysis_runs, uid) {
         revisions.entry(revision(run)).or_default().push(analysis_run(run, now));
@@ -85,7 +111,7 @@ fn replica_set(picture: &Picture, set: &ReplicaSet, now: Timestamp) -> Node {
     let mut info: Vec<Text> =
         roles(&picture.rollout, hash(set)).iter().map(|role| Text::coloured(role.colour(), role.tag())).collect();
     info.extend(delay(set, now).map(Text::plain));
-    node("⧉", "ReplicaSet", set, health(set), info, pods(picture, set, now), now)
+    node("⧉", "ReplicaSet", set, health(set), info, pods(&picture.pods, set, now), now)
 }
 
 /// How long the ReplicaSet still runs although it is no longer used.
@@ -101,8 +127,8 @@ fn delay(set: &ReplicaSet, now: Timestamp) -> Option<String> {
     }
 }
 
-fn pods(picture: &Picture, set: &ReplicaSet, now: Timestamp) -> Vec<Node> {
-    sorted(&picture.pods, set.metadata.uid.as_deref()).into_iter().map(|pod| pod_node(pod, now)).collect()
+fn pods(all: &[Pod], set: &ReplicaSet, now: Timestamp) -> Vec<Node> {
+    sorted(all, set.metadata.uid.as_deref()).into_iter().map(|pod| pod_node(pod, now)).collect()
 }
 
 fn pod_node(pod: &Pod, now: Timestamp) -> Node {
@@ -114,18 +140,17 @@ fn pod_node(pod: &Pod, now: Timestamp) -> Node {
     node("□", "Pod", pod, seen.state, info, Vec::new(), now)
 }
 
-fn experiment_node(picture: &Picture, experiment: &Experiment, now: Timestamp) -> Node {
+fn experiment_node(parts: Parts<'_>, experiment: &Experiment, now: Timestamp) -> Node {
     let uid = experiment.metadata.uid.as_deref();
-    let mut children: Vec<Node> = sorted(&picture.replica_sets, uid)
+    let mut children: Vec<Node> = sorted(parts.replica_sets, uid)
         .into_iter()
         .map(|set| {
             let info: Vec<Text> = delay(set, now).map(Text::plain).into_iter().collect();
-            node("⧉", "ReplicaSet", set, health(set), info, pods(picture, set, now), now)
+            node("⧉", "ReplicaSet", set, health(set), info, pods(parts.pods, set, now), now)
         })
         .collect();
-    children.extend(sorted(&picture.analysis_runs, uid).into_iter().map(|run| analysis_run(run, now)));
-    let phase = experiment.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default();
-    node("Σ", "Experiment", experiment, analysis_state(&phase), Vec::new(), children, now)
+    children.extend(sorted(parts.analysis_runs, uid).into_iter().map(|run| analysis_run(run, now)));
+    node("Σ", "Experiment", experiment, experiment_state(experiment), Vec::new(), children, now)
 }
 
 fn analysis_run(run: &AnalysisRun, now: Timestamp) -> Node {
