@@ -1,14 +1,16 @@
 //! Programs of this workspace that a test runs.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
-static BUILDING: Mutex<()> = Mutex::new(());
+/// Programs known to be current; held while one is built.
+static CURRENT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
-/// The path of the program `name` of `package`, built first if it is not current, in the profile and target folder of the running
+/// The path of the program `name` of `package`, built first (once in a test run) if it is not current, in the profile and target folder of the running
 /// program. An environment variable in capitals (`ROLLOUT_CONTROLLER_BIN`) gives another one instead.
 pub fn binary(package: &str, name: &str) -> Result<PathBuf> {
     if let Ok(given) = std::env::var(format!("{}_BIN", name.replace('-', "_").to_uppercase())) {
@@ -16,7 +18,10 @@ pub fn binary(package: &str, name: &str) -> Result<PathBuf> {
     }
     let profile = profile_dir()?;
     let target = profile.parent().context("the target folder has no parent")?;
-    let _one_at_a_time = BUILDING.lock();
+    let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
+    if current.contains(name) {
+        return Ok(profile.join(name));
+    }
     let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
     cargo.args(["build", "--quiet", "--package", package, "--bin", name, "--target-dir"]).arg(target);
     if profile.ends_with("release") {
@@ -26,6 +31,7 @@ pub fn binary(package: &str, name: &str) -> Result<PathBuf> {
     if !status.success() {
         bail!("cargo build --package {package} --bin {name} failed");
     }
+    current.insert(name.to_owned());
     Ok(profile.join(name))
 }
 

@@ -11,6 +11,7 @@ use crds::kube::{Client, Resource};
 use tokio::sync::OnceCell;
 
 use crate::process::Running;
+use crate::state::Ports;
 use crate::{config, seed, start};
 
 /// Who asks; the API server tells them apart in rights and in the audit log.
@@ -36,7 +37,7 @@ impl User {
 
 #[derive(Debug)]
 enum Kind {
-    Ours { prometheus: u16, traefik: u16 },
+    Ours { ports: Ports },
     Users { kubeconfig: PathBuf },
 }
 
@@ -69,7 +70,7 @@ impl Cluster {
             }
         }
         let state = start::up(|what| eprintln!("{what}")).await?;
-        Ok(Self(Kind::Ours { prometheus: state.ports.prometheus, traefik: state.ports.traefik }))
+        Ok(Self(Kind::Ours { ports: state.ports }))
     }
 
     /// Whether pods answer requests here, Prometheus scrapes them and Traefik routes to them. On a cluster of the user's own they do not:
@@ -131,21 +132,35 @@ impl Cluster {
         Namespace { name, client, kubeconfig: self.kubeconfig(User::Admin) }
     }
 
-    fn port(&self, ours: impl Fn(u16, u16) -> u16) -> u16 {
+    fn port(&self, ours: impl Fn(&Ports) -> u16) -> u16 {
         match &self.0 {
-            Kind::Ours { prometheus, traefik } => ours(*prometheus, *traefik),
+            Kind::Ours { ports } => ours(ports),
             Kind::Users { .. } => panic!("only our own cluster has Prometheus and Traefik: ask `pods_answer` first"),
         }
     }
 
     /// Prometheus, for AnalysisTemplates and tests alike; valid inside and outside.
     pub fn prometheus_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port(|prometheus, _| prometheus))
+        format!("http://127.0.0.1:{}", self.port(|ports| ports.prometheus))
     }
 
     /// Traefik's entry point; the `Host` header chooses the Ingress.
     pub fn traefik_url(&self) -> String {
-        format!("http://127.0.0.1:{}/", self.port(|_, traefik| traefik))
+        format!("http://127.0.0.1:{}/", self.port(|ports| ports.traefik))
+    }
+
+    /// The API server, for metrics that ask it for its version; valid inside and outside.
+    pub fn api_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port(|ports| ports.api))
+    }
+
+    /// Makes the API server answer at another port of the cluster's network namespace as well, for as long as the relay runs.
+    ///
+    /// # Errors
+    /// The relay could not be started.
+    pub fn relay_api(&self, port: u16) -> Result<Running> {
+        let api = self.port(|ports| ports.api).to_string();
+        self.spawn(&crate::binary::helper()?, &["relay", &port.to_string(), &api], User::Admin, "relay")
     }
 
     /// `kill -9` of Prometheus: inside the namespace its port then refuses connections.

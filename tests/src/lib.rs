@@ -27,6 +27,7 @@
 
 pub mod audit;
 mod binary;
+mod captured;
 mod cluster;
 mod config;
 mod forward;
@@ -37,14 +38,16 @@ mod pods;
 mod process;
 mod release;
 mod seed;
+mod seen;
 mod start;
 mod state;
 mod wait;
 
 pub use binary::binary;
+pub use captured::{Captured, Picture};
 pub use cluster::{Cluster, Namespace, User};
 pub use crds;
-pub use forward::forward;
+pub use forward::{forward, relay};
 pub use load::{Load, Tally};
 pub use paths::{repository, run_dir};
 pub use pods::serve as serve_pods;

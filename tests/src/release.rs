@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use crds::k8s_openapi::api::core::v1::Pod;
 use crds::k8s_openapi::api::networking::v1::Ingress;
 use crds::kube::Api;
@@ -26,9 +27,10 @@ pub fn four_weights(pause: &str) -> String {
 /// A Rollout `web`, its Services `web-stable` and `web-canary`, its Ingress `web`, and a controller for this namespace alone.
 pub struct Release {
     /// Its namespace.
-    pub ns: Namespace,
+    pub ns: Arc<Namespace>,
+    name: String,
     cluster: &'static Cluster,
-    controller: Option<Running>,
+    controller: Option<Arc<Running>>,
 }
 
 /// The Rollout: `strategy` is the YAML below `strategy.canary`, in flow style or indented by six.
@@ -96,20 +98,42 @@ impl Release {
 
     /// For a namespace whose objects are made otherwise.
     pub fn without_controller(cluster: &'static Cluster, ns: Namespace) -> Self {
-        Self { ns, cluster, controller: None }
+        Self { ns: Arc::new(ns), name: "web".into(), cluster, controller: None }
+    }
+
+    /// A Rollout of another name, beside others in a namespace and with a controller that all of them share.
+    pub fn shared(cluster: &'static Cluster, ns: Arc<Namespace>, controller: Arc<Running>, name: &str) -> Self {
+        Self { ns, name: name.into(), cluster, controller: Some(controller) }
+    }
+
+    /// A controller for one namespace.
+    ///
+    /// # Panics
+    /// It cannot be built or started.
+    pub fn controller_for(cluster: &Cluster, ns: &Namespace) -> Running {
+        cluster.spawn_controller(&[
+            "--namespaced",
+            "--namespace",
+            ns.name(),
+            "--leader-elect=false",
+            "--metricsport=0",
+            "--healthzPort=0",
+        ])
+    }
+
+    /// The Rollout's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The address of the API server.
+    pub fn api_url(&self) -> String {
+        self.cluster.api_url()
     }
 
     /// Starts the controller for this namespace.
     pub fn start_controller(&mut self) {
-        let namespace = self.ns.name();
-        self.controller = Some(self.cluster.spawn_controller(&[
-            "--namespaced",
-            "--namespace",
-            namespace,
-            "--leader-elect=false",
-            "--metricsport=0",
-            "--healthzPort=0",
-        ]));
+        self.controller = Some(Arc::new(Self::controller_for(self.cluster, &self.ns)));
     }
 
     /// `kill -9`, and a new controller.
@@ -118,7 +142,7 @@ impl Release {
     /// It could not be killed.
     pub async fn kill_and_restart_controller(&mut self) -> Result<()> {
         if let Some(running) = self.controller.take() {
-            running.kill().await?;
+            Arc::into_inner(running).context("the controller is shared")?.kill().await?;
         }
         self.start_controller();
         Ok(())
@@ -126,7 +150,7 @@ impl Release {
 
     /// What the controller has logged since it was started.
     pub fn log(&self) -> String {
-        self.controller.as_ref().map(Running::log).unwrap_or_default()
+        self.controller.as_deref().map(Running::log).unwrap_or_default()
     }
 
     /// The host under which Traefik serves it.
@@ -144,7 +168,7 @@ impl Release {
     /// # Panics
     /// It cannot be read.
     pub async fn rollout(&self) -> Rollout {
-        self.rollouts().get("web").await.unwrap_or_else(|error| panic!("get the Rollout: {error}"))
+        self.rollouts().get(&self.name).await.unwrap_or_else(|error| panic!("get the Rollout: {error}"))
     }
 
     /// Merge patch of the Rollout.
@@ -152,7 +176,7 @@ impl Release {
     /// # Panics
     /// The API server refuses it.
     pub async fn patch(&self, patch: Value) {
-        let patched = self.rollouts().patch("web", &PatchParams::default(), &Patch::Merge(&patch)).await;
+        let patched = self.rollouts().patch(&self.name, &PatchParams::default(), &Patch::Merge(&patch)).await;
         patched.unwrap_or_else(|error| panic!("patch the Rollout: {error}"));
     }
 
@@ -162,7 +186,7 @@ impl Release {
     /// The API server refuses it.
     pub async fn patch_status(&self, patch: Value) {
         let patch = json!({ "status": patch });
-        let patched = self.rollouts().patch_status("web", &PatchParams::default(), &Patch::Merge(&patch)).await;
+        let patched = self.rollouts().patch_status(&self.name, &PatchParams::default(), &Patch::Merge(&patch)).await;
         patched.unwrap_or_else(|error| panic!("patch the status: {error}"));
     }
 
@@ -187,7 +211,7 @@ impl Release {
         condition: impl Fn(&RolloutStatus) -> bool,
     ) -> Rollout {
         let _shown = ShowOnPanic(self);
-        wait_for(&self.rollouts(), "web", what, deadline, |rollout: &Rollout| {
+        wait_for(&self.rollouts(), &self.name, what, deadline, |rollout: &Rollout| {
             rollout.status.as_ref().is_some_and(|status| observed(rollout, status) && condition(status))
         })
         .await
@@ -217,8 +241,13 @@ impl Release {
 
     /// The weight in the canary Ingress, if there is one.
     pub async fn weight(&self) -> Option<u32> {
-        let ingress = self.ns.api::<Ingress>().get_opt("web-web-canary").await.ok()??;
+        let ingress = self.ns.api::<Ingress>().get_opt(&format!("{0}-{0}-canary", self.name)).await.ok()??;
         ingress.metadata.annotations?.get("nginx.ingress.kubernetes.io/canary-weight")?.parse().ok()
+    }
+
+    /// The label that all objects of the release have, and no others.
+    pub(crate) fn own(&self) -> ListParams {
+        ListParams::default().labels(&format!("app={}", self.name))
     }
 
     /// ReplicaSets by pod-template hash.
@@ -226,7 +255,7 @@ impl Release {
     /// # Panics
     /// They cannot be read.
     pub async fn replica_sets(&self) -> BTreeMap<String, ReplicaSet> {
-        let list = self.ns.api::<ReplicaSet>().list(&ListParams::default()).await;
+        let list = self.ns.api::<ReplicaSet>().list(&self.own()).await;
         let list = list.unwrap_or_else(|error| panic!("list ReplicaSets: {error}"));
         let hash = |set: &ReplicaSet| {
             let labels = set.metadata.labels.as_ref();
@@ -240,12 +269,27 @@ impl Release {
     /// # Panics
     /// They cannot be read.
     pub async fn pods(&self) -> Vec<String> {
-        let list = self.ns.api::<Pod>().list(&ListParams::default()).await;
+        let list = self.ns.api::<Pod>().list(&self.own()).await;
         let list = list.unwrap_or_else(|error| panic!("list Pods: {error}"));
         let living = list.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
         let mut uids: Vec<String> = living.filter_map(|pod| pod.metadata.uid).collect();
         uids.sort();
         uids
+    }
+
+    /// Pods that are not on their way out: the hash of their version, by uid.
+    ///
+    /// # Panics
+    /// They cannot be read.
+    pub async fn pods_by_version(&self) -> BTreeMap<String, String> {
+        let list = self.ns.api::<Pod>().list(&self.own()).await;
+        let list = list.unwrap_or_else(|error| panic!("list Pods: {error}"));
+        let living = list.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
+        let version = |pod: Pod| {
+            let hash = pod.metadata.labels.unwrap_or_default().remove(crds::words::POD_TEMPLATE_HASH_LABEL);
+            Some((pod.metadata.uid?, hash.unwrap_or_default()))
+        };
+        living.filter_map(version).collect()
     }
 
     /// Runs the plugin as the user `kubectl` and returns exit code, standard output and standard error.
@@ -280,7 +324,9 @@ impl Drop for ShowOnPanic<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let log = self.0.log();
-            let lines: Vec<&str> = log.lines().rev().take(60).collect();
+            let name = &self.0.name;
+            let about = log.lines().rev().filter(|line| name == "web" || line.contains(name.as_str()));
+            let lines: Vec<&str> = about.take(60).collect();
             eprintln!("controller's log of {}, newest first:\n{}", self.0.ns.name(), lines.join("\n"));
         }
     }

@@ -73,7 +73,7 @@ pub async fn with_session(session: &Session, command: Command, terminal: &mut Te
         }
         Command::Status(status) => status::run(session, &status, terminal).await,
         Command::Undo(undo) => {
-            terminal.line(&undo::run(session, &undo.name, undo.to_revision).await?).map_err(Error::from)
+            terminal.line(&Box::pin(undo::run(session, &undo.name, undo.to_revision)).await?).map_err(Error::from)
         }
         Command::Completion { .. } | Command::Version(_) => {
             Err(Error::Request("this command does not use the cluster".to_owned()))

@@ -10,6 +10,9 @@ use crate::names;
 use crate::picture;
 use crate::session::{self, Session};
 
+/// How often the change is tried while others change something else of the object, such as the number of replicas.
+const TRIES: usize = 5;
+
 /// Goes back to a revision; 0 for the one before the current.
 ///
 /// # Errors
@@ -26,16 +29,24 @@ pub async fn run(session: &Session, name: &str, to_revision: u64) -> Result<Stri
         return Err(Error::Request(format!("ReplicaSet \"{}\" has no pod template", set.name_any())));
     }
     let template = strategy::revision::template_for_undo(set);
-    let holder = Holder::of(session, &rollout).await?;
-    // The template as it was looked at: what someone else wrote meanwhile is not silently undone as well.
-    let operations = json!([
-        { "op": "test", "path": holder.pointer, "value": holder.template },
-        { "op": "replace", "path": holder.pointer, "value": template },
-    ]);
-    match holder.patch(session, operations).await? {
-        Some(_) => Ok(format!("rollout '{name}' undo")),
-        None => Err(Error::Conflict { resource: names::qualified(&holder.resource), name: holder.name }),
+    let looked_at = Holder::of(session, &rollout).await?;
+    let mut holder = looked_at.clone();
+    for _ in 0..TRIES {
+        // What someone else wrote meanwhile is not silently undone as well. The template itself cannot be tested: the API server compares
+        // texts byte for byte with its own way of writing them, and `<`, `>` and `&` never match.
+        let operations = json!([
+            { "op": "test", "path": "/metadata/generation", "value": holder.generation },
+            { "op": "replace", "path": holder.pointer, "value": template },
+        ]);
+        if holder.patch(session, operations).await?.is_some() {
+            return Ok(format!("rollout '{name}' undo"));
+        }
+        holder = Holder::of(session, &session.rollout(name).await?).await?;
+        if holder.template != looked_at.template {
+            break;
+        }
     }
+    Err(Error::Conflict { resource: names::qualified(&holder.resource), name: holder.name })
 }
 
 /// The ReplicaSets of the Rollout's revisions, newest revision first.

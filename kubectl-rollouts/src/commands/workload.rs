@@ -21,6 +21,8 @@ pub struct Holder {
     pub pointer: &'static str,
     /// The template.
     pub template: PodTemplate,
+    /// The generation of the object, which every change of its spec raises.
+    pub generation: Option<i64>,
 }
 
 impl Holder {
@@ -33,7 +35,8 @@ impl Holder {
         let Some(reference) = &rollout.spec.workload_ref else {
             let template = rollout.spec.template.clone();
             let template = template.ok_or_else(|| Error::Request(format!("rollout '{name}' has no pod template")))?;
-            return Ok(Self { resource: names::rollouts(), name, pointer: "/spec/template", template });
+            let generation = rollout.metadata.generation;
+            return Ok(Self { resource: names::rollouts(), name, pointer: "/spec/template", template, generation });
         };
         let kind = reference.kind.as_deref().unwrap_or_default();
         let plural_and_pointer = match kind {
@@ -55,7 +58,8 @@ impl Holder {
         let template = object.data.pointer(pointer).filter(|template| template.is_object()).cloned();
         let template =
             template.ok_or_else(|| Error::Request(format!("{plural} \"{workload_name}\" has no pod template")))?;
-        Ok(Self { resource, name: workload_name, pointer, template: PodTemplate(template) })
+        let generation = object.metadata.generation;
+        Ok(Self { resource, name: workload_name, pointer, template: PodTemplate(template), generation })
     }
 
     /// Applies a JSON patch whose tests guard what was read. `None` when a test failed: someone was quicker.

@@ -1,11 +1,11 @@
-//! The test cluster by hand (`cargo xtask cluster …` calls this), and the two servers that run inside it.
+//! The test cluster by hand (`cargo xtask cluster …` calls this), and the servers that run inside it.
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use cluster_tests::{down, enter, forward, serve_pods, status, up};
+use cluster_tests::{down, enter, forward, relay, serve_pods, status, up};
 
 const USAGE: &str = "usage: cargo xtask cluster up | down | status | exec -- COMMAND …";
 
@@ -44,6 +44,7 @@ async fn run() -> Result<ExitCode> {
         }
         ["serve-pods", kubeconfig, port] => serve_pods(Path::new(kubeconfig), port.parse()?).await?,
         ["forward", port] => forward(port.parse()?).await?,
+        ["relay", from, to] => relay(from.parse()?, to.parse()?).await?,
         _ => bail!(USAGE),
     }
     Ok(ExitCode::SUCCESS)
