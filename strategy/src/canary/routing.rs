@@ -10,7 +10,7 @@ use super::position::Wanted;
 use super::{Draft, Release, pods, share};
 use crate::release::services::{point, selected};
 use crate::words::{condition, reason};
-use crate::{Action, Observation, conditions};
+use crate::{Action, Observation, conditions, revision};
 
 /// The largest share that any router sends to the canary.
 pub(super) fn in_force(routers: &[Box<dyn Router>], seen: &Observation) -> Option<Weight> {
@@ -19,7 +19,7 @@ pub(super) fn in_force(routers: &[Box<dyn Router>], seen: &Observation) -> Optio
 
 /// Whether requests still go to this version, as the Services and the weight say now.
 pub(super) fn serves(release: &Release<'_>, set: &ReplicaSet) -> bool {
-    let hash = crate::revision::hash_of(set);
+    let hash = revision::hash_of(set);
     let behind = |name: &Option<String>| {
         let service = name.as_ref().and_then(|name| release.seen.services.get(name));
         hash.is_some() && service.and_then(selected) == hash
@@ -42,6 +42,9 @@ pub(super) fn share_now(release: &Release<'_>, draft: &Draft, wanted: Wanted) ->
 /// stable version without any.
 pub(super) fn goal(release: &Release<'_>, draft: &Draft, wanted: Wanted) -> i32 {
     let in_force = release.weight_in_force();
+    if in_force > 0 && only_canary_serves(release, draft) {
+        return in_force;
+    }
     if release.promoted(&draft.status) || Release::initial(&draft.status) || release.leaving() {
         return 0;
     }
@@ -51,6 +54,18 @@ pub(super) fn goal(release: &Release<'_>, draft: &Draft, wanted: Wanted) -> i32 
         return in_force.max(wanted.traffic);
     }
     if pods(release.revisions.new).available == 0 { 0 } else { wanted.traffic }
+}
+
+/// The version that should get everything, or the rest, has no pods, and another one behind the canary Service has: the way back waits.
+fn only_canary_serves(release: &Release<'_>, draft: &Draft) -> bool {
+    let promoted = release.promoted(&draft.status);
+    let target = if promoted { release.revisions.new } else { release.revisions.stable };
+    let service = release.canary.canary_service.as_ref().and_then(|name| release.seen.services.get(name));
+    let behind = service.and_then(selected);
+    let set = release.revisions.all.iter().copied().find(|set| behind.is_some() && revision::hash_of(set) == behind);
+    // What the wanted version may have is said by its position.
+    let leaves = behind != Some(release.hash.0.as_str());
+    leaves && target.is_some() && pods(target).available == 0 && pods(set).available > 0
 }
 
 pub(super) fn route(release: &Release<'_>, draft: &mut Draft, wanted: Wanted) {
