@@ -53,11 +53,11 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
     (
         "experiment",
         "{setWeight: 20}",
-        "{experiment: {templates: [{name: a, specRef: stable}]}}",
-        "experiment is not supported yet",
+        "{experiment: {templates: [{name: a, specRef: preview}]}}",
+        "steps[0].experiment",
     ),
     ("plugin", "{setWeight: 20}", "{plugin: {name: a/b}}", "step plugins are not supported yet"),
-    ("canary-scale", "{setWeight: 20}", "{setCanaryScale: {replicas: 1}}", "setCanaryScale is not supported yet"),
+    ("canary-scale", "{setWeight: 20}", "{setCanaryScale: {weight: 101}}", "steps[0].setCanaryScale"),
     ("istio", "nginx: {stableIngress: web}", "istio: {virtualService: {name: web}}", "istio is not supported yet"),
     (
         "no-template",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cluster_tests::crds::k8s_openapi::api::apps::v1::Deployment;
 use cluster_tests::crds::k8s_openapi::api::batch::v1::Job;
-use cluster_tests::crds::k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use cluster_tests::crds::k8s_openapi::api::core::v1::Pod;
 use cluster_tests::crds::k8s_openapi::api::networking::v1::Ingress;
 use cluster_tests::crds::kube::Api;
 use cluster_tests::crds::kube::api::{DeleteParams, ListParams, Patch, PatchParams};
@@ -218,13 +218,14 @@ async fn requests_of_the_controller_are_counted() {
         return;
     }
     let ns = cluster.fast_namespace("audit").await;
-    let as_controller: Api<ConfigMap> = Api::namespaced(cluster.client(User::Controller).await, ns.name());
+    // A kind that the rights of the controller cover.
+    let as_controller: Api<Ingress> = Api::namespaced(cluster.client(User::Controller).await, ns.name());
     for turn in ["one", "two", "three"] {
-        let object =
-            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "counted"}, "data": {"turn": turn}});
+        let object = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "counted"},
+            "spec": {"defaultBackend": {"service": {"name": turn, "port": {"number": 80}}}}});
         as_controller.patch("counted", &PatchParams::apply("smoke"), &Patch::Apply(&object)).await.unwrap();
     }
-    ns.api::<ConfigMap>().get("counted").await.unwrap();
+    ns.api::<Ingress>().get("counted").await.unwrap();
     let written = audit::requests("controller", |request| {
         request.object_ref.namespace == ns.name() && request.object_ref.name == "counted" && request.verb == "patch"
     });
