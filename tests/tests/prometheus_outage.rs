@@ -44,6 +44,8 @@ spec:
         results.and_then(|result| result.successful).ok_or_else(|| "nothing measured yet".to_owned())
     };
     eventually("one measurement is made", Duration::from_mins(1), measured).await;
+    // The run may be measured before the status that names it is written.
+    release.until("the analysis step is written", |status| status.current_step_index == Some(1)).await;
 
     cluster.kill_prometheus().expect("Prometheus is killed");
     holds("the release neither aborts nor moves while Prometheus is dead", Duration::from_mins(1), async || {
