@@ -44,6 +44,8 @@ pub const MANAGED_ALB_ANNOTATIONS_ANNOTATION: &str = "rollouts.argoproj.io/manag
 pub const EXPERIMENT_NAME_ANNOTATION: &str = "experiment.argoproj.io/name";
 /// Annotation of the ReplicaSets of an Experiment: the template's name.
 pub const EXPERIMENT_TEMPLATE_NAME_ANNOTATION: &str = "experiment.argoproj.io/template-name";
+/// Annotation of the AnalysisRuns of an Experiment: `availableAt` of the attempt that they belong to.
+pub const EXPERIMENT_AVAILABLE_AT_ANNOTATION: &str = "experiment.argoproj.io/available-at";
 /// Label of the Jobs of an AnalysisRun: its uid.
 pub const JOB_RUN_UID_LABEL: &str = "analysisrun.argoproj.io/uid";
 /// Annotation of the Jobs of an AnalysisRun: its name.

@@ -75,6 +75,7 @@ fn happen_unseen(world: &mut World, what: &str) -> bool {
             return false;
         }
         "broken" => drop(world.broken.insert(rest.to_owned())),
+        "clock-of-the-server-behind" => world.behind = SignedDuration::from_secs(number()),
         "mended" => world.broken.clear(),
         "spec" => world.patch(&json!({ "spec": serde_json::from_str::<Value>(rest).unwrap() })),
         "labels" => world.patch(&json!({ "metadata": { "labels": serde_json::from_str::<Value>(rest).unwrap() } })),

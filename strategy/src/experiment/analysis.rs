@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use ::analysis::Phase;
 use ::analysis::template::{ArgValues, TemplateError, Templates, build_run_spec_from, resolve_rollout_args};
+use crds::words::EXPERIMENT_AVAILABLE_AT_ANNOTATION;
 use crds::{
     AnalysisRun, AnalysisRunArgument, AnalysisRunSpec, AnalysisTemplateSpec, Argument, ArgumentValueFrom, Experiment,
     ExperimentAnalysisRunStatus, ExperimentAnalysisTemplateRef, ExperimentStatus, FieldRef, ObjectMeta,
@@ -127,24 +128,28 @@ fn missing(seen: &ExperimentObservation, analysis: &ExperimentAnalysisTemplateRe
 /// Finds the run of this attempt, or makes it; its name.
 fn run(pass: &Pass<'_>, draft: &mut Draft, analysis: &ExperimentAnalysisTemplateRef, spec: AnalysisRunSpec) -> String {
     let base = base_name(pass.experiment, &analysis.name);
-    let since = draft.status.available_at.clone();
+    let since = draft.status.available_at.as_ref().map(|time| time.0.to_string()).unwrap_or_default();
     let mut free = base.clone();
     for earlier in 0.. {
         free = numbered(&base, earlier);
         let Some(run) = named(pass, &free) else { break };
-        // A run older than this attempt is of an earlier one.
+        // One that is over may be of an earlier attempt. No time of the API server's tells it: its clock is not ours.
+        let annotations = run.metadata.annotations.as_ref();
+        let attempt = annotations.and_then(|all| all.get(EXPERIMENT_AVAILABLE_AT_ANNOTATION));
         let ours = pass.controls(&run.metadata) && run.metadata.deletion_timestamp.is_none() && run.spec == spec;
-        if ours && run.metadata.creation_timestamp >= since {
+        if ours && (!found(run).is_completed() || attempt == Some(&since)) {
             return free;
         }
     }
-    let run = made(pass, &free, spec);
+    let run = made(pass, &free, spec, since);
     draft.actions.push(Action::CreateAnalysisRun { run: Box::new(run) });
     free
 }
 
-fn made(pass: &Pass<'_>, name: &str, spec: AnalysisRunSpec) -> AnalysisRun {
+fn made(pass: &Pass<'_>, name: &str, spec: AnalysisRunSpec, attempt: String) -> AnalysisRun {
     let metadata = pass.experiment.spec.analysis_run_metadata.clone().unwrap_or_default();
+    let mut annotations = metadata.annotations.unwrap_or_default();
+    annotations.insert(EXPERIMENT_AVAILABLE_AT_ANNOTATION.to_owned(), attempt);
     let mut labels = metadata.labels.unwrap_or_default();
     let own = pass.experiment.metadata.labels.as_ref();
     if let Some(instance) = own.and_then(|all| all.get(crds::words::INSTANCE_ID_LABEL)) {
@@ -155,7 +160,7 @@ fn made(pass: &Pass<'_>, name: &str, spec: AnalysisRunSpec) -> AnalysisRun {
             name: Some(name.to_owned()),
             namespace: pass.experiment.metadata.namespace.clone(),
             labels: Some(labels).filter(|labels| !labels.is_empty()),
-            annotations: metadata.annotations.filter(|annotations| !annotations.is_empty()),
+            annotations: Some(annotations),
             owner_references: Some(vec![pass.owner()]),
             ..ObjectMeta::default()
         },

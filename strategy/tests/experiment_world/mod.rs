@@ -28,6 +28,8 @@ pub struct World {
     pub writes: Vec<String>,
     /// What the laws say against what was done.
     pub violations: Vec<String>,
+    /// How far the clock of the API server is behind that of the controller.
+    pub behind: SignedDuration,
     next_uid: u64,
 }
 
@@ -79,7 +81,7 @@ pub fn given(spec: &Value) -> World {
     }
     let (broken, events, writes, violations) = (BTreeSet::new(), Vec::new(), Vec::new(), Vec::new());
     let now = "2026-01-01T00:00:00Z".parse().unwrap();
-    World { seen, now, broken, events, writes, violations, next_uid: 1 }
+    World { seen, now, broken, events, writes, violations, behind: SignedDuration::ZERO, next_uid: 1 }
 }
 
 impl World {
@@ -120,7 +122,7 @@ impl World {
 
     fn carry_out(&mut self, action: &Action) {
         let uid = self.uid();
-        let now = self.now;
+        let now = self.now - self.behind;
         let seen = &mut self.seen;
         let fits = |name: Option<&String>, target: &Target| name == Some(&target.name);
         match action {
@@ -373,7 +375,8 @@ fn describe(action: &Action) -> String {
             for rule in run.spec.measurement_retention.iter().flatten() {
                 let _ = write!(text, " keep {}={}", rule.metric_name, rule.limit);
             }
-            for (key, value) in run.metadata.annotations.iter().flatten() {
+            let own = crds::words::EXPERIMENT_AVAILABLE_AT_ANNOTATION;
+            for (key, value) in run.metadata.annotations.iter().flatten().filter(|(key, _)| *key != own) {
                 let _ = write!(text, " annotation {key}={value}");
             }
             for (key, value) in run.metadata.labels.iter().flatten() {
