@@ -20,7 +20,7 @@ pub mod validate;
 pub mod words;
 pub mod workload;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crds::jiff::Timestamp;
@@ -39,9 +39,11 @@ pub struct Observation {
     pub replica_sets: Vec<ReplicaSet>,
     /// The pods of these, while [`restart::is_due`]; nobody else looks at pods.
     pub pods: Option<Vec<restart::Pod>>,
+    /// Names of ReplicaSets that it wanted to make and that are somebody else's: another name has to be found.
+    pub taken: BTreeSet<String>,
     /// The Services it names that exist, by name.
     pub services: BTreeMap<String, Service>,
-    /// The objects that exist among its routers' references.
+    /// The objects that exist among its routers' references, and others of those kinds that it owns.
     pub routes: traffic::Objects,
     /// AnalysisRuns of its namespace that it controls.
     pub analysis_runs: Vec<AnalysisRun>,

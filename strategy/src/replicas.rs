@@ -65,6 +65,8 @@ pub fn split(replicas: i32, weight: i32, bounds: Bounds) -> (i32, i32) {
         return (replicas, 0);
     }
     let mut best: Option<(i64, i64, i32, i32)> = None;
+    // Half a pod is rounded up; down only where nothing else would leave a pod to the stable version.
+    let mut half = None;
     let totals = if bounds.surge > 0 { vec![replicas, replicas + 1] } else { vec![replicas] };
     for total in totals {
         let exact = i64::from(total) * i64::from(weight);
@@ -72,6 +74,10 @@ pub fn split(replicas: i32, weight: i32, bounds: Bounds) -> (i32, i32) {
         let mut candidates = vec![if rest > 0 { floor + 1 } else { floor }];
         if rest != 0 && rest != 50 {
             candidates.push(floor);
+        }
+        if rest == 50 && floor > 0 {
+            let canary = i32::try_from(floor).unwrap_or(replicas);
+            half = half.or(Some((canary, total - canary)));
         }
         for canary in candidates {
             let only = replicas == 1 && bounds.surge == 0;
@@ -87,7 +93,7 @@ pub fn split(replicas: i32, weight: i32, bounds: Bounds) -> (i32, i32) {
             }
         }
     }
-    best.map_or((replicas, 0), |(_, _, canary, stable)| (canary, stable))
+    best.map(|(_, _, canary, stable)| (canary, stable)).or(half).unwrap_or((replicas, 0))
 }
 
 /// The next numbers of canary and stable pods on the way to `desired` without traffic routing: first what may be added is added, stable

@@ -78,11 +78,15 @@ fn happen_unseen(world: &mut World, what: &str) -> bool {
             world.image(rest);
             pods = false;
         }
+        "taken" => {
+            world.taken(rest);
+            pods = false;
+        }
         "pods" => {
             world.pods_ready(i32::try_from(number()).unwrap());
             pods = false;
         }
-        "look" => pods = false,
+        "look" | "duration" => pods = false,
         "broken" => {
             world.broken.insert(rest.to_owned());
         }
@@ -168,7 +172,7 @@ fn play(title: &str, scenario: &Scenario) -> Vec<Moment> {
             on: moment.on.clone(),
             writes: world.writes.split_off(writes),
             events: world.events.split_off(events),
-            shows: world.summary(),
+            shows: if moment.on == "duration" { world.duration() } else { world.summary() },
         });
         let rest = world.decide();
         assert!(

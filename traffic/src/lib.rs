@@ -33,6 +33,26 @@ pub struct Reference {
 /// The objects that exist among the references, as raw JSON so that no field is lost.
 pub type Objects = BTreeMap<Reference, Value>;
 
+/// Requests with a certain header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderRoute {
+    /// Name of the route, one of the managed ones.
+    pub name: String,
+    /// Name of the header.
+    pub header: String,
+    /// What it must be.
+    pub value: HeaderValue,
+}
+
+/// What a header must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderValue {
+    /// Exactly this.
+    Exact(String),
+    /// It matches this regular expression.
+    Regex(String),
+}
+
 /// What the traffic should look like.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Routing {
@@ -40,6 +60,8 @@ pub struct Routing {
     pub canary: Weight,
     /// The total, `maxTrafficWeight` or 100.
     pub max: Weight,
+    /// Requests that go to the canary by a header, whatever the weight.
+    pub headers: Vec<HeaderRoute>,
     /// Name of the canary Service.
     pub canary_service: String,
     /// Name of the stable Service.
@@ -99,6 +121,21 @@ pub enum RouterError {
         /// What is wrong and what would be right.
         problem: String,
     },
+}
+
+/// Deletes what routers of this Rollout once made and none of them uses any more: a canary Ingress whose stable Ingress was taken out of
+/// the list would send its last share of the requests to the canary for ever.
+pub fn leftovers(rollout: &Rollout, objects: &Objects) -> Vec<Write> {
+    let used: Vec<Reference> = routers(rollout).iter().flat_map(|router| router.references()).collect();
+    let owner = rollout.metadata.uid.as_deref();
+    objects
+        .iter()
+        .filter(|(reference, object)| !used.contains(reference) && nginx::is_canary_of(object, owner))
+        .map(|(reference, object)| Write::Delete {
+            reference: reference.clone(),
+            uid: object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        })
+        .collect()
 }
 
 /// One traffic router of one Rollout.

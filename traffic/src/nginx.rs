@@ -13,9 +13,10 @@ use crds::Rollout;
 use serde_json::{Map, Value, json};
 
 use crate::words::{
-    CANARY, CANARY_INGRESS_SUFFIX, CANARY_WEIGHT, CANARY_WEIGHT_TOTAL, INGRESS_CLASS_ANNOTATION, reason,
+    CANARY, CANARY_BY_HEADER, CANARY_BY_HEADER_PATTERN, CANARY_BY_HEADER_VALUE, CANARY_INGRESS_SUFFIX, CANARY_WEIGHT,
+    CANARY_WEIGHT_TOTAL, INGRESS_CLASS_ANNOTATION, reason,
 };
-use crate::{Objects, Reference, Router, RouterError, Routing, Weight, Write, patch};
+use crate::{HeaderValue, Objects, Reference, Router, RouterError, Routing, Weight, Write, patch};
 
 /// Longest name of an Ingress (a DNS subdomain).
 const MAX_NAME: usize = 253;
@@ -29,6 +30,8 @@ pub struct Nginx {
     stable_ingresses: Vec<String>,
     prefix: String,
     max_traffic_weight: Option<i32>,
+    /// The Rollout sets header routes, so that those annotations are ours.
+    routes_headers: bool,
     /// Annotations the user wants on every canary Ingress, by their full names.
     annotations: BTreeMap<String, String>,
 }
@@ -70,6 +73,7 @@ impl Nginx {
             stable_ingresses,
             prefix,
             max_traffic_weight: routing.max_traffic_weight,
+            routes_headers: routing.managed_routes.as_ref().is_some_and(|routes| !routes.is_empty()),
             annotations,
         })
     }
@@ -97,14 +101,27 @@ impl Nginx {
 
     /// What the canary's annotations should be: those the user added, then ours, which always win. `null` for ours
     /// which should be absent.
-    fn desired_annotations(&self, weight: Weight) -> Map<String, Value> {
+    fn desired_annotations(&self, routing: &Routing) -> Map<String, Value> {
         let mut desired: Map<String, Value> = Map::new();
         desired.insert(self.annotation(CANARY_WEIGHT_TOTAL), Value::Null);
+        if self.routes_headers {
+            for name in [CANARY_BY_HEADER, CANARY_BY_HEADER_VALUE, CANARY_BY_HEADER_PATTERN] {
+                desired.insert(self.annotation(name), Value::Null);
+            }
+        }
         for (name, value) in &self.annotations {
             desired.insert(name.clone(), Value::from(value.clone()));
         }
         desired.insert(self.annotation(CANARY), Value::from("true"));
-        desired.insert(self.annotation(CANARY_WEIGHT), Value::from(weight.0.to_string()));
+        desired.insert(self.annotation(CANARY_WEIGHT), Value::from(routing.canary.0.to_string()));
+        if let Some(route) = routing.headers.first() {
+            desired.insert(self.annotation(CANARY_BY_HEADER), Value::from(route.header.clone()));
+            let (name, value) = match &route.value {
+                HeaderValue::Exact(value) => (CANARY_BY_HEADER_VALUE, value),
+                HeaderValue::Regex(value) => (CANARY_BY_HEADER_PATTERN, value),
+            };
+            desired.insert(self.annotation(name), Value::from(value.clone()));
+        }
         if let Some(total) = self.max_traffic_weight {
             desired.insert(self.annotation(CANARY_WEIGHT_TOTAL), Value::from(total.to_string()));
         }
@@ -113,7 +130,7 @@ impl Nginx {
 
     /// Everything we manage on the canary Ingress, `null` where it should be absent.
     fn desired(&self, stable: &Stable<'_>, routing: &Routing) -> Value {
-        let mut annotations = self.desired_annotations(routing.canary);
+        let mut annotations = self.desired_annotations(routing);
         if !self.annotations.contains_key(INGRESS_CLASS_ANNOTATION) {
             let class =
                 stable.object.pointer("/metadata/annotations").and_then(|map| map.get(INGRESS_CLASS_ANNOTATION));
@@ -205,6 +222,13 @@ impl Nginx {
         Some(Weight(annotation(CANARY_WEIGHT)?.trim().parse().unwrap_or(0)))
     }
 
+    /// Whether a header route of ours is on one canary Ingress.
+    fn has_header_route(&self, object: &Value) -> bool {
+        let annotation = self.annotation(CANARY_BY_HEADER);
+        let present = object.pointer("/metadata/annotations").is_some_and(|all| all.get(&annotation).is_some());
+        self.routes_headers && present && !self.annotations.contains_key(&annotation)
+    }
+
     fn plan_one(
         &self,
         stable: &Reference,
@@ -213,13 +237,14 @@ impl Nginx {
         objects: &Objects,
     ) -> Result<Planned, RouterError> {
         let existing = self.existing(&canary, objects)?;
-        let falls = existing.and_then(|object| self.carried(object)).is_some_and(|carried| carried > desired.canary);
+        let falls = existing.and_then(|object| self.carried(object)).is_some_and(|carried| carried > desired.canary)
+            || desired.headers.is_empty() && existing.is_some_and(|object| self.has_header_route(object));
         let stable = Stable::find(stable, &desired.stable_service, objects);
         let write = match (stable, existing) {
             (Ok(stable), None) => Some(self.create(canary, &stable, desired)),
             (Ok(stable), Some(object)) => self.patch(&canary, object, &self.desired(&stable, desired), desired.canary),
             (Err(_), Some(object)) if falls => {
-                let annotations = json!({ "metadata": { "annotations": self.desired_annotations(desired.canary) } });
+                let annotations = json!({ "metadata": { "annotations": self.desired_annotations(desired) } });
                 self.patch(&canary, object, &annotations, desired.canary)
             }
             (Err(error), _) => return Err(error),
@@ -328,6 +353,14 @@ fn canary_rules(rules: &[Value], service: &str) -> Vec<Value> {
     rules
 }
 
+/// Whether this is a canary Ingress that the Rollout with this uid controls.
+pub(crate) fn is_canary_of(object: &Value, uid: Option<&str>) -> bool {
+    let annotations = object.pointer("/metadata/annotations").and_then(Value::as_object);
+    let canary = |(name, value): (&String, &Value)| name.rsplit('/').next() == Some(CANARY) && value == "true";
+    let owner = controller_of(object).and_then(|owner| text(owner, "/uid"));
+    owner.is_some() && owner == uid && annotations.into_iter().flatten().any(canary)
+}
+
 fn controller_of(object: &Value) -> Option<&Value> {
     let owners = object.pointer("/metadata/ownerReferences")?.as_array()?;
     owners.iter().find(|owner| owner.get("controller").and_then(Value::as_bool) == Some(true))
@@ -337,7 +370,8 @@ fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
     value.pointer(pointer)?.as_str()
 }
 
-fn ingress(name: String) -> Reference {
+/// The reference of an Ingress.
+pub fn ingress(name: String) -> Reference {
     Reference { api_version: "networking.k8s.io/v1", kind: KIND, plural: "ingresses", name }
 }
 

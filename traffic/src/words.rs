@@ -8,6 +8,12 @@ pub const CANARY: &str = "canary";
 pub const CANARY_WEIGHT: &str = "canary-weight";
 /// Annotation, after the prefix: the weight that stands for all requests; 100 when absent.
 pub const CANARY_WEIGHT_TOTAL: &str = "canary-weight-total";
+/// Annotation, after the prefix: requests with this header go to the canary, whatever the weight.
+pub const CANARY_BY_HEADER: &str = "canary-by-header";
+/// Annotation, after the prefix: what that header must be.
+pub const CANARY_BY_HEADER_VALUE: &str = "canary-by-header-value";
+/// Annotation, after the prefix: the regular expression that it must match.
+pub const CANARY_BY_HEADER_PATTERN: &str = "canary-by-header-pattern";
 /// Annotation by which an ingress controller was chosen before `spec.ingressClassName`.
 pub const INGRESS_CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 

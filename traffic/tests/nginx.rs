@@ -9,7 +9,7 @@ use crds::Rollout;
 use serde_json::{Value, json};
 use support::{apply, golden, ingress_reference, objects, path, rollout, routing, stable_ingress};
 use traffic::nginx::Nginx;
-use traffic::{Objects, Router, RouterError, Weight, Write};
+use traffic::{HeaderRoute, HeaderValue, Objects, Router, RouterError, Routing, Weight, Write};
 
 fn nginx(settings: &Value) -> Nginx {
     Nginx::from_rollout(&rollout(settings, None)).unwrap()
@@ -271,4 +271,60 @@ fn a_release_in_progress_is_taken_over_without_a_write() {
         desired.canary = Weight(weight + 1);
         assert_eq!(nginx.plan(&desired, &objects).unwrap().len(), 1);
     }
+}
+
+/// The annotations of a header route in a patch of the canary Ingress.
+fn header_annotations(patch: &Value) -> Vec<(String, Value)> {
+    let annotations = patch["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
+    annotations.into_iter().filter(|(name, _)| name.contains("canary-by-header")).collect()
+}
+
+#[test]
+fn a_header_route_is_written_beside_the_weight_and_goes_with_it() {
+    let mut rollout = rollout(&json!({ "stableIngress": "web" }), None);
+    let canary = rollout.spec.strategy.as_mut().unwrap().canary.as_mut().unwrap();
+    canary.traffic_routing.as_mut().unwrap().managed_routes =
+        serde_json::from_value(json!([{ "name": "qa" }])).unwrap();
+    let nginx = Nginx::from_rollout(&rollout).unwrap();
+    let mut objects = settled(&nginx, 20, [stable_ingress("web")]);
+    let route = |value| HeaderRoute { name: "qa".to_owned(), header: "X-Canary".to_owned(), value };
+    let exact = Routing { headers: vec![route(HeaderValue::Exact("qa".to_owned()))], ..routing(20, 100) };
+    let writes = nginx.plan(&exact, &objects).unwrap();
+    let prefix = "nginx.ingress.kubernetes.io/canary-by-header";
+    assert_eq!(
+        header_annotations(patches(&writes)[0]),
+        [(prefix.to_owned(), json!("X-Canary")), (format!("{prefix}-value"), json!("qa"))]
+    );
+    apply(&mut objects, &writes);
+    assert_eq!(nginx.plan(&exact, &objects).unwrap(), Vec::new());
+    let pattern = Routing { headers: vec![route(HeaderValue::Regex("^qa".to_owned()))], ..routing(20, 100) };
+    let writes = nginx.plan(&pattern, &objects).unwrap();
+    let changed = header_annotations(patches(&writes)[0]);
+    assert!(changed.contains(&(format!("{prefix}-value"), Value::Null)), "{changed:?}");
+    assert!(changed.contains(&(format!("{prefix}-pattern"), json!("^qa"))), "{changed:?}");
+    apply(&mut objects, &writes);
+    let writes = nginx.plan(&routing(0, 100), &objects).unwrap();
+    assert!(header_annotations(patches(&writes)[0]).iter().all(|(_, value)| value.is_null()));
+    apply(&mut objects, &writes);
+    assert_eq!(nginx.plan(&routing(0, 100), &objects).unwrap(), Vec::new());
+}
+
+#[test]
+fn only_canary_ingresses_of_this_rollout_that_no_router_uses_are_left_over() {
+    let two = rollout(&json!({ "stableIngresses": ["web", "shop"] }), None);
+    let objects = settled(&Nginx::from_rollout(&two).unwrap(), 20, [stable_ingress("web"), stable_ingress("shop")]);
+    assert_eq!(traffic::leftovers(&two, &objects), Vec::new());
+    let one = rollout(&json!({ "stableIngress": "web" }), None);
+    let names: Vec<_> = traffic::leftovers(&one, &objects)
+        .into_iter()
+        .map(|write| match write {
+            Write::Delete { reference, .. } => reference.name,
+            Write::Create { .. } | Write::Patch { .. } => panic!("expected only deletions: {write:?}"),
+        })
+        .collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    assert!(names[0].contains("shop") && names[0].ends_with("-canary"), "{names:?}");
+    let mut other = one.clone();
+    other.metadata.uid = Some("another".to_owned());
+    assert_eq!(traffic::leftovers(&other, &objects), Vec::new());
 }

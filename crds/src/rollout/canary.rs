@@ -19,6 +19,11 @@ pub struct CanaryStrategy {
     /// What happens, in order, on the way to the new version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<Vec<CanaryStep>>,
+    /// What an edit of the steps does to a release under way: restart (it begins again at the first step) or keep (it stays where it
+    /// is while the steps before it are unchanged, and begins again when they are not). A field of this controller. Default: restart.
+    #[schemars(extend("enum" = ["restart", "keep"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps_change: Option<String>,
     /// How shares of requests are routed. Without it shares are made by the number of pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traffic_routing: Option<TrafficRouting>,

@@ -156,6 +156,12 @@ pub struct CanaryStatus {
     /// Weights which were last set. Only with trafficRouting.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<TrafficWeights>,
+    /// Hash of the steps before currentStepIndex. Only with stepsChange: keep; a field of this controller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passed_steps_hash: Option<String>,
+    /// Hash of the step at currentStepIndex. Only with stepsChange: keep; a field of this controller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current_step_hash: Option<String>,
     /// Which of the two ping-pong services is stable: ping or pong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stable_ping_pong: Option<String>,

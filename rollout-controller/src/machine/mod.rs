@@ -12,7 +12,7 @@ mod rollout;
 mod steps;
 mod writes;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -68,6 +68,8 @@ pub struct Machines {
 /// What machines remember between passes; losing it costs a repeated event or an earlier write at most.
 #[derive(Debug, Default)]
 struct Memory {
+    /// Names of ReplicaSets that Rollouts wanted and that are somebody else's.
+    taken: HashMap<Name, BTreeSet<String>>,
     /// What was done and not yet told, because the status could not be written.
     carry: HashMap<Name, Vec<Note>>,
     /// The same for Experiments.

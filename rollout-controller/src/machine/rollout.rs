@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crds::kube::Resource;
-use crds::{Guarded, Rollout, RolloutStatus};
+use crds::{Guarded, ReplicaSet, Rollout, RolloutStatus};
 use serde_json::{Value, json};
 use strategy::{Action, Decision, Event, EventType, Target};
 use tokio::time::Instant;
@@ -69,6 +69,7 @@ impl Machines {
                 notes = self.memory().carry.remove(name).unwrap_or_default();
             }
             let mut seen = self.view.observe(name, &rollout);
+            seen.taken = self.memory().taken.get(name).cloned().unwrap_or_default();
             let now = self.clock.now();
             if strategy::restart::is_due(&rollout, now) {
                 match pods::of(self.writer.client(), &seen, now, &refused).await {
@@ -97,6 +98,9 @@ impl Machines {
                     continue;
                 }
                 if let Err(stop) = self.act(key, &rollout, action, &mut notes).await {
+                    if let (Stop::LookAgain(_), Action::CreateReplicaSet { replica_set }) = (&stop, action) {
+                        self.look_who_has_it(key, &rollout, &replica_set.metadata).await;
+                    }
                     return self.stop(key, name, &rollout, stop, notes).await;
                 }
                 wrote = true;
@@ -175,6 +179,26 @@ impl Machines {
             Outcome::LookAgain(text) => Err(Stop::LookAgain(text)),
             Outcome::Unavailable(text) => Err(Stop::Unavailable(text)),
             Outcome::Refused(message) => Err(Stop::Refused { reason, message }),
+        }
+    }
+
+    /// A ReplicaSet of the wanted name exists: ours, and the picture is old, or somebody else's, and another name has to be found.
+    async fn look_who_has_it(&self, key: &Key, rollout: &Rollout, wanted: &crds::ObjectMeta) {
+        let (Some(namespace), Some(name)) = (&wanted.namespace, &wanted.name) else { return };
+        let Ok(found) = self.writer.api::<ReplicaSet>(namespace).get(name).await else { return };
+        let owners = found.metadata.owner_references.iter().flatten();
+        let owner = owners.into_iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone());
+        let labelled = found
+            .metadata
+            .labels
+            .as_ref()
+            .is_some_and(|labels| labels.contains_key(crds::words::POD_TEMPLATE_HASH_LABEL));
+        let ours = owner.as_ref().map_or(labelled, |owner| Some(owner) == rollout.metadata.uid.as_ref());
+        if ours {
+            self.view.take_replica_set(found, Some(key));
+        } else {
+            let rollout = Name::of(&rollout.metadata);
+            self.memory().taken.entry(rollout).or_default().insert(name.clone());
         }
     }
 
@@ -331,6 +355,7 @@ impl Machines {
         memory.waiting.remove(name);
         memory.carry.remove(name);
         memory.steps.remove(name);
+        memory.taken.remove(name);
     }
 }
 

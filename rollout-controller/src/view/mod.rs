@@ -107,6 +107,7 @@ impl View {
             // Read only when a restart needs them.
             pods: None,
             replica_sets,
+            taken: std::collections::BTreeSet::new(),
             services: BTreeMap::new(),
             routes: traffic::Objects::new(),
             analysis_runs: Vec::new(),
@@ -150,6 +151,13 @@ impl View {
                 && let Some(object) = object.and_then(|object| serde_json::to_value(&*object).ok())
             {
                 seen.routes.insert(reference, object);
+            }
+        }
+        // One that no router uses any more has to go.
+        for object in self.ingresses.owned_by(&uid) {
+            let reference = traffic::nginx::ingress(object.metadata.name.clone().unwrap_or_default());
+            if let Ok(object) = serde_json::to_value(&*object) {
+                seen.routes.entry(reference).or_insert(object);
             }
         }
         seen

@@ -24,6 +24,7 @@ pub(super) fn fill(release: &Release<'_>, draft: &mut Draft, stage: Stage) {
     let moved = seen(&before) != seen(&draft.status);
     progress::progressing(release, draft, moved, clock_runs(release, draft, stage));
     progress::paused(release, draft);
+    progress::waits_for_person(release, draft, release.blue_green.auto_promotion_seconds.unwrap_or(0) == 0);
     let (phase, message) = message::phase(release.rollout, &draft.status);
     draft.status.phase = Some(phase.to_owned());
     draft.status.message = Some(message).filter(|text| !text.is_empty());

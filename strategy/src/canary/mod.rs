@@ -9,6 +9,7 @@
 mod analysis;
 mod capacity;
 pub(crate) mod experiment;
+mod header;
 mod position;
 mod routing;
 mod share;
@@ -105,6 +106,7 @@ impl Release<'_> {
         }
         let weight = position::walk(self, &mut draft);
         let promoting = position::promote(self, &mut draft);
+        state::note_position(self, &mut draft);
         routing::route(self, &mut draft, weight);
         capacity::scale(self, &mut draft, weight, promoting);
         analysis::runs(self, &mut draft);

@@ -2,9 +2,9 @@
 
 use super::step::{self, Outcome};
 use super::{Draft, Release, pods, share};
-use crate::conditions;
 use crate::release::state;
 use crate::words::{condition, reason};
+use crate::{conditions, revision};
 
 /// What the position asks of traffic and capacity, in units of the router's total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +151,13 @@ pub(super) fn promote(release: &Release<'_>, draft: &mut Draft) -> bool {
     } else {
         format!("Completed all {} canary steps", release.steps.len())
     };
-    state::promote(release, draft, &why, if full { "FastPromoted" } else { "Promoted" });
+    let how = match (full, revision::is_rollback(&release.revisions)) {
+        (true, _) => "FastPromoted",
+        (false, true) if release.fast(&draft.status) => "FastRolledBack",
+        (false, true) => "RolledBack",
+        (false, false) => "Promoted",
+    };
+    state::promote(release, draft, &why, how);
     draft.set_index(release.steps.len());
     true
 }

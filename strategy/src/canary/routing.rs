@@ -7,7 +7,7 @@ use crds::ReplicaSet;
 use traffic::{Router, Routing, Weight};
 
 use super::position::Wanted;
-use super::{Draft, Release, pods, share};
+use super::{Draft, Release, header, pods, share};
 use crate::release::services::{point, selected};
 use crate::words::{condition, reason};
 use crate::{Action, Observation, conditions, revision};
@@ -69,6 +69,7 @@ fn only_canary_serves(release: &Release<'_>, draft: &Draft) -> bool {
 }
 
 pub(super) fn route(release: &Release<'_>, draft: &mut Draft, wanted: Wanted) {
+    draft.actions.extend(traffic::leftovers(release.rollout, &release.seen.routes).into_iter().map(Action::Route));
     if !release.routed() {
         services(release, draft);
         return;
@@ -92,6 +93,7 @@ fn weights(release: &Release<'_>, draft: &mut Draft, weight: i32) {
     let desired = Routing {
         canary: number(weight),
         max: number(release.max),
+        headers: header::wanted(release, draft),
         canary_service: release.canary.canary_service.clone().unwrap_or_default(),
         stable_service: release.canary.stable_service.clone().unwrap_or_default(),
     };

@@ -22,6 +22,8 @@ pub(super) fn fill(release: &Release<'_>, draft: &mut Draft, wanted: Wanted) {
     let clock_runs = clock_runs(release, draft);
     progress::progressing(release, draft, moved, clock_runs);
     progress::paused(release, draft);
+    let pause = release.steps.get(draft.index()).and_then(|step| step.pause.as_ref());
+    progress::waits_for_person(release, draft, pause.is_some_and(|pause| pause.duration.is_none()));
     let (phase, message) = message::phase(release.rollout, &draft.status);
     draft.status.phase = Some(phase.to_owned());
     draft.status.message = Some(message).filter(|text| !text.is_empty());

@@ -83,14 +83,12 @@ fn is_of_this_attempt(
     let Some(status) = written.filter(|status| status.current_pod_hash.as_ref() == Some(&facts.hash.0)) else {
         return true;
     };
-    // By the controller's own clock where there is one: that of the API server may differ.
-    let began = run.status.as_ref().and_then(|status| status.started_at.as_ref());
-    let Some(began) = began.or(run.metadata.creation_timestamp.as_ref()) else { return false };
+    let Some(created) = run.metadata.creation_timestamp.as_ref() else { return false };
     if let Some(aborted) = &status.aborted_at {
-        return began.0 > aborted.0;
+        return created.0 > aborted.0;
     }
     let started = status.duration.as_ref().and_then(|duration| duration.rollout_started_at.as_ref());
-    started.is_some_and(|started| began.0 >= started.0)
+    started.is_some_and(|started| created.0 >= started.0)
 }
 
 /// Whether the status names this run as a current one.

@@ -174,7 +174,7 @@ pub(crate) fn decide(seen: &Observation, now: Timestamp) -> Decision {
         PodTemplateHash(hash.to_owned())
     } else {
         let template = rollout.spec.template.clone().unwrap_or_default();
-        revision::hash(&template, draft.status.collision_count)
+        free_name(seen, rollout, &mut draft, &template)
     };
     let Some(desired) = rollout.spec.replicas else {
         // Before anything else, for everything depends on it.
@@ -204,6 +204,23 @@ pub(crate) fn decide(seen: &Observation, now: Timestamp) -> Decision {
         decision.actions = evictions;
     }
     decision
+}
+
+/// The hash of a new version, with which its ReplicaSet has a name that nobody else has.
+fn free_name(
+    seen: &Observation,
+    rollout: &Rollout,
+    draft: &mut Draft,
+    template: &crds::PodTemplate,
+) -> PodTemplateHash {
+    let name = rollout.metadata.name.as_deref().unwrap_or_default();
+    loop {
+        let hash = revision::hash(template, draft.status.collision_count);
+        if !seen.taken.contains(&format!("{name}-{hash}")) {
+            return hash;
+        }
+        draft.status.collision_count = Some(draft.status.collision_count.unwrap_or(0).saturating_add(1));
+    }
 }
 
 /// A spec that cannot be carried out: said on the object, nothing else touched.

@@ -26,6 +26,29 @@ pub(crate) fn waits(facts: &Facts<'_>, draft: &Draft) -> bool {
     draft.status.pause_conditions.iter().flatten().next().is_some() || facts.rollout.spec.paused == Some(true)
 }
 
+/// Adds up the time in which the release waits for a person: paused by hand, or at a pause without an end.
+pub(crate) fn waits_for_person(facts: &Facts<'_>, draft: &mut Draft, endless: bool) {
+    let waits = facts.rollout.spec.paused == Some(true)
+        || draft
+            .status
+            .pause_conditions
+            .iter()
+            .flatten()
+            .any(|pause| endless || pause.reason.starts_with("Inconclusive"));
+    let Some(duration) = &mut draft.status.duration else { return };
+    let over = duration.finished_at.is_some();
+    match (&duration.manual_pause_started_at, waits && !over) {
+        (None, true) => duration.manual_pause_started_at = Some(super::at(facts.now)),
+        (Some(since), false) => {
+            let waited = facts.now.duration_since(since.0).as_secs().max(0);
+            let before = duration.total_manual_pause_duration_seconds.unwrap_or(0);
+            duration.total_manual_pause_duration_seconds = Some(before.saturating_add(waited));
+            duration.manual_pause_started_at = None;
+        }
+        (Some(_), true) | (None, false) => {}
+    }
+}
+
 /// The condition Paused.
 pub(crate) fn paused(facts: &Facts<'_>, draft: &mut Draft) {
     // What another controller left on a release it took back is no news.

@@ -36,6 +36,10 @@ pub(crate) fn new_revision(facts: &Facts<'_>, draft: &mut Draft) {
         conditions::set(&mut draft.status, "Progressing", "True", why, &message, facts.now);
     }
     draft.status.duration = Some(started(facts));
+    if facts.promoted(&draft.status) {
+        // Back at the stable version in the middle of a release: there is nothing to wait for.
+        finished(facts, draft, "FastRolledBack");
+    }
 }
 
 fn started(facts: &Facts<'_>) -> RolloutDurationStatus {

@@ -146,6 +146,13 @@ pub fn revision_number(revisions: &Revisions<'_>) -> Revision {
     revisions.new.and_then(revision_of).map_or(next, |own| own.max(next))
 }
 
+/// Whether the wanted version was made before the stable one.
+pub fn is_rollback(revisions: &Revisions<'_>) -> bool {
+    let made = |set: &ReplicaSet| set.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    let (new, stable) = (revisions.new.and_then(made), revisions.stable.and_then(made));
+    new.zip(stable).is_some_and(|(new, stable)| new < stable)
+}
+
 /// Whether the wanted version is one of the last `rollbackWindow.revisions` before the stable one, by the times at which they were made
 /// (not by their numbers, which change when one goes back).
 pub fn within_rollback_window(rollout: &Rollout, revisions: &Revisions<'_>) -> bool {

@@ -47,6 +47,7 @@ fn seen(rollout: Rollout, replica_sets: Vec<ReplicaSet>) -> Observation {
         pods: None,
         rollout,
         replica_sets,
+        taken: std::collections::BTreeSet::new(),
         services: BTreeMap::new(),
         routes: BTreeMap::new(),
         analysis_runs: Vec::new(),

@@ -163,6 +163,9 @@ fn strategy(rollout: &Rollout, canary: &CanaryStrategy) -> Checked {
         return Err(unsupported(at("pingPong")));
     }
     threshold(canary)?;
+    if let Some(word) = canary.steps_change.as_deref().filter(|word| !["restart", "keep"].contains(word)) {
+        return Err(invalid(at("stepsChange"), format!("\"{word}\""), "must be restart or keep"));
+    }
     fences(canary)?;
     if let Some(limit) = canary.scale_down_delay_revision_limit {
         let history = rollout.spec.revision_history_limit.unwrap_or(10);

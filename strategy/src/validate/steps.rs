@@ -1,13 +1,13 @@
 //! The steps of a canary.
 
-use crds::{CanaryStep, CanaryStrategy, SetCanaryScale};
+use crds::{CanaryStep, CanaryStrategy, SetCanaryScale, SetHeaderRoute};
 
 use super::{Checked, invalid, unsupported};
 
 pub(super) fn check(canary: &CanaryStrategy) -> Checked {
     let most = canary.traffic_routing.as_ref().and_then(|routing| routing.max_traffic_weight).unwrap_or(100);
     for (index, step) in canary.steps().iter().enumerate() {
-        one(&format!("spec.strategy.canary.steps[{index}]"), step, most, canary.traffic_routing.is_some())?;
+        one(&format!("spec.strategy.canary.steps[{index}]"), step, most, canary)?;
     }
     if let Some(background) = &canary.analysis
         && let Some(start) = background.starting_step
@@ -19,7 +19,7 @@ pub(super) fn check(canary: &CanaryStrategy) -> Checked {
     Ok(())
 }
 
-fn one(path: &str, step: &CanaryStep, most: i32, routed: bool) -> Checked {
+fn one(path: &str, step: &CanaryStep, most: i32, canary: &CanaryStrategy) -> Checked {
     let kinds = [
         ("setWeight", step.set_weight.is_some()),
         ("pause", step.pause.is_some()),
@@ -42,7 +42,10 @@ fn one(path: &str, step: &CanaryStep, most: i32, routed: bool) -> Checked {
     if step.plugin.as_ref().is_some_and(|plugin| plugin.disabled != Some(true)) {
         return Err(invalid(format!("{path}.plugin"), "plugin", "step plugins are not supported yet"));
     }
-    if !["setWeight", "pause", "analysis", "setCanaryScale", "plugin", "experiment"].contains(kind) {
+    if *kind == "setMirrorRoute" && canary.traffic_routing.as_ref().is_some_and(|routing| routing.nginx.is_some()) {
+        return Err(invalid(format!("{path}.setMirrorRoute"), "setMirrorRoute", "NGINX cannot mirror requests"));
+    }
+    if !["setWeight", "pause", "analysis", "setCanaryScale", "setHeaderRoute", "plugin", "experiment"].contains(kind) {
         return Err(unsupported(format!("{path}.{kind}")));
     }
     if let Some(weight) = step.set_weight.filter(|weight| !(0..=most).contains(weight)) {
@@ -52,8 +55,11 @@ fn one(path: &str, step: &CanaryStep, most: i32, routed: bool) -> Checked {
             format!("SetWeight needs to be between 0 and {most}"),
         ));
     }
+    if let Some(route) = &step.set_header_route {
+        header(&format!("{path}.setHeaderRoute"), route, canary)?;
+    }
     if let Some(scale) = &step.set_canary_scale {
-        self::scale(&format!("{path}.setCanaryScale"), scale, most, routed)?;
+        self::scale(&format!("{path}.setCanaryScale"), scale, most, canary.traffic_routing.is_some())?;
     }
     if let Some(pause) = &step.pause
         && let Err(error) = pause.wait()
@@ -85,6 +91,35 @@ fn scale(path: &str, scale: &SetCanaryScale, most: i32, routed: bool) -> Checked
     }
     if let Some(replicas) = scale.replicas.filter(|replicas| *replicas < 0) {
         return Err(invalid(format!("{path}.replicas"), replicas, "must be greater than or equal to 0"));
+    }
+    Ok(())
+}
+
+fn header(path: &str, route: &SetHeaderRoute, canary: &CanaryStrategy) -> Checked {
+    let Some(routing) = &canary.traffic_routing else {
+        return Err(invalid(path, "setHeaderRoute", "SetHeaderRoute requires TrafficRouting to be set"));
+    };
+    let name = route.name.as_deref().unwrap_or_default();
+    if !routing.managed_routes.iter().flatten().any(|managed| managed.name == name) {
+        let right = "Steps define a route that does not exist in spec.strategy.canary.trafficRouting.managedRoutes";
+        return Err(invalid(format!("{path}.name"), format!("\"{name}\""), right));
+    }
+    for (index, rule) in route.match_.iter().flatten().enumerate() {
+        let value = &rule.header_value;
+        let set = [&value.exact, &value.prefix, &value.regex].into_iter().filter(|text| text.is_some()).count();
+        if set != 1 || rule.header_name.is_empty() {
+            let text = serde_json::to_string(rule).unwrap_or_default();
+            let right = "a header name and exactly one of exact, prefix and regex";
+            return Err(invalid(format!("{path}.match[{index}]"), text, right));
+        }
+    }
+    if routing.nginx.is_some() {
+        // An Ingress has one pair of annotations for this.
+        let rules = route.match_.iter().flatten().count();
+        let others = canary.steps().iter().filter_map(|step| step.set_header_route.as_ref());
+        if rules > 1 || others.into_iter().any(|other| other.name.as_deref() != route.name.as_deref()) {
+            return Err(invalid(path, format!("\"{name}\""), "NGINX can route by one header only"));
+        }
     }
     Ok(())
 }

@@ -93,6 +93,7 @@ impl World {
                 workload: None,
                 pods: None,
                 replica_sets: Vec::new(),
+                taken: std::collections::BTreeSet::new(),
                 services: ["web-stable", "web-canary"].map(|name| (name.to_owned(), service(name))).into(),
                 routes,
                 analysis_runs: Vec::new(),

@@ -77,6 +77,7 @@ impl World {
             workload: None,
             pods: None,
             replica_sets: Vec::new(),
+            taken: std::collections::BTreeSet::new(),
             services: BTreeMap::new(),
             routes: BTreeMap::new(),
             analysis_runs: Vec::new(),
@@ -354,6 +355,7 @@ impl World {
         // With routing, pods of a version without traffic serve nobody: what counts is who gets requests.
         let routed = canary.traffic_routing.is_some();
         let blue_green = self.seen.rollout.blue_green().is_some();
+        // Scaled to nothing there is nobody who could answer.
         let evicts = matches!(action, Action::EvictPod { .. });
         let wanted = self.seen.rollout.spec.replicas_or_default() > 0 && !evicts;
         let released = routed && !self.stable_image().is_empty() && wanted;
@@ -585,6 +587,23 @@ impl World {
         self.seen.rollout = patched(&self.seen.rollout, &json!({ "metadata": patch }));
     }
 
+    /// A new image, whose ReplicaSet would have a name that somebody else's has.
+    pub fn taken(&mut self, image: &str) {
+        self.image(image);
+        let actions = self.decide().actions;
+        let name = actions.iter().find_map(|action| match action {
+            Action::CreateReplicaSet { replica_set } => replica_set.metadata.name.clone(),
+            _ => None,
+        });
+        self.seen.taken.insert(name.unwrap());
+    }
+
+    /// The times of the release.
+    pub fn duration(&self) -> String {
+        let status = self.seen.rollout.status.clone().unwrap_or_default();
+        serde_json::to_string(&status.duration).unwrap()
+    }
+
     pub fn patch_spec(&mut self, patch: &Value) {
         self.seen.rollout = patched(&self.seen.rollout, &json!({ "spec": patch }));
         self.bump();
@@ -707,7 +726,7 @@ impl World {
                 format!("Ingress {}: create weight={}", reference.name, weight_of(object))
             }
             Action::Route(Write::Patch { reference, patch, .. }) => {
-                format!("Ingress {}: weight={}", reference.name, weight_of(patch))
+                format!("Ingress {}: weight={}{}", reference.name, weight_of(patch), header_of(patch))
             }
             Action::Route(Write::Delete { reference, .. }) => format!("Ingress {}: delete", reference.name),
             Action::CreateAnalysisRun { run } => {
@@ -811,6 +830,17 @@ fn weight_of(object: &Value) -> &str {
     let annotations = object.pointer("/metadata/annotations").and_then(Value::as_object);
     let found = annotations.into_iter().flatten().find(|(key, _)| key.ends_with("/canary-weight"));
     found.and_then(|(_, value)| value.as_str()).unwrap_or("unchanged")
+}
+
+fn header_of(object: &Value) -> String {
+    let annotations = object.pointer("/metadata/annotations").and_then(Value::as_object);
+    let mut text = String::new();
+    for (key, value) in annotations.into_iter().flatten() {
+        if let Some((_, what)) = key.split_once("/canary-by-") {
+            let _ = write!(text, " {what}={}", value.as_str().unwrap_or("removed"));
+        }
+    }
+    text
 }
 
 fn without_hash(name: Option<&str>) -> String {

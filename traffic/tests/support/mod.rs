@@ -26,6 +26,7 @@ pub fn rollout(nginx: &Value, max_traffic_weight: Option<u32>) -> Rollout {
 
 pub fn routing(weight: u32, max: u32) -> Routing {
     Routing {
+        headers: Vec::new(),
         canary: Weight(weight),
         max: Weight(max),
         canary_service: "web-canary".to_owned(),

@@ -29,6 +29,9 @@ pub(crate) fn progress(release: &Release<'_>, draft: &mut Draft, index: usize, s
         pause::progress(release, draft, pause)
     } else if step.analysis.is_some() {
         analysis::progress(draft)
+    } else if step.set_header_route.is_some() {
+        // The route is written with the position that lies behind this step.
+        Outcome::Done
     } else if step.plugin.is_some() {
         // Validation refuses the ones that are not switched off.
         Outcome::Done
@@ -58,6 +61,12 @@ pub fn describe(step: &CanaryStep) -> String {
             (None, Some(replicas)) => format!("setCanaryScale{{replicas: {replicas}}}"),
             (None, None) => "setCanaryScale{matchTrafficWeight: true}".to_owned(),
         };
+    }
+    if let Some(route) = &step.set_header_route {
+        let name = route.name.as_deref().unwrap_or_default();
+        let what =
+            if route.match_.iter().flatten().next().is_some() { "setHeaderRoute" } else { "end of header route" };
+        return format!("{what}: {name}");
     }
     if let Some(plugin) = &step.plugin {
         return format!("plugin: {}, skipped", plugin.name);

@@ -17,8 +17,11 @@ pub(super) fn progress(release: &Release<'_>, index: usize, weight: i32) -> Outc
             // The pods that are missing keep stable ones alive, so those cannot be waited for.
             share::enough(release, found.available, canary)
         } else {
+            // A step up only takes pods from the stable version; if those it leaves are broken, that is no reason to keep them.
+            let up = index.checked_sub(1).is_none_or(|before| position::weight_at(release, before) <= weight);
+            let rest = pods(release.revisions.stable);
             is_there(found, canary)
-                && is_there(pods(release.revisions.stable), stable)
+                && (is_there(rest, stable) || up && rest.wanted == stable)
                 && release.revisions.others.iter().all(|set| set.replicas_or_default() == 0)
         }
     };
