@@ -25,7 +25,10 @@ use std::time::Duration;
 
 use crds::jiff::Timestamp;
 use crds::k8s_openapi::api::core::v1::Service;
-use crds::{AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate, Experiment, ReplicaSet, Rollout, RolloutStatus};
+use crds::{
+    AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate, Experiment, LabelSelector, ReplicaSet, Rollout,
+    RolloutStatus,
+};
 use serde_json::Value;
 
 /// Everything a decision about one Rollout may look at: one consistent picture.
@@ -97,6 +100,15 @@ pub enum Action {
         /// Which.
         target: Target,
         /// Merge patch.
+        patch: Value,
+    },
+    /// Labels and annotations of the live pods of a ReplicaSet; pods that have them already are left alone.
+    PatchPods {
+        /// Whose.
+        replica_set: Target,
+        /// Which pods to look at; those that the ReplicaSet controls are patched.
+        selector: LabelSelector,
+        /// Merge patch of their metadata.
         patch: Value,
     },
     /// A revision beyond the history limit.

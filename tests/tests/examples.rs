@@ -6,15 +6,24 @@ use cluster_tests::{Cluster, Release};
 
 #[tokio::test]
 async fn the_canary_with_nginx_and_prometheus_becomes_healthy() {
+    becomes_healthy("canary-nginx-prometheus", 5).await;
+}
+
+#[tokio::test]
+async fn blue_green_becomes_healthy() {
+    becomes_healthy("blue-green", 3).await;
+}
+
+async fn becomes_healthy(example: &str, expected: usize) {
     let cluster = Cluster::shared().await;
     let ns = cluster.fast_namespace("example").await;
-    let folder = cluster_tests::repository().join("examples/canary-nginx-prometheus");
+    let folder = cluster_tests::repository().join("examples").join(example);
     let mut files: Vec<_> =
-        fs::read_dir(&folder).expect("the example is there").map(|file| file.unwrap().path()).collect();
+        fs::read_dir(&folder).into_iter().flatten().filter_map(|file| Some(file.ok()?.path())).collect();
     files.sort();
-    assert_eq!(files.len(), 5, "{files:?}");
+    assert_eq!(files.len(), expected, "{files:?}");
     for file in files {
-        let text = fs::read_to_string(&file).unwrap();
+        let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         ns.apply(&text).await;
     }
     let mut release = Release::without_controller(cluster, ns);

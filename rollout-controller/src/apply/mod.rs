@@ -9,6 +9,7 @@
 pub mod merge;
 mod outcome;
 pub mod pod;
+mod pod_metadata;
 pub mod routing;
 
 use std::fmt::Debug;

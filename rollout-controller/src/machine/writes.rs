@@ -20,7 +20,7 @@ pub(super) struct Written {
 }
 
 impl Machines {
-    /// Writes one object for the one who is worked on. `None` for actions on the Rollout itself, on routes and on pods.
+    /// Writes one object for the one who is worked on. `None` for actions on the Rollout itself, on routes and on evictions.
     pub(super) async fn write_object(&self, key: &Key, namespace: &str, action: &Action) -> Option<Written> {
         let (writer, view, by) = (&self.writer, &self.view, Some(key));
         let (what, reason, outcome) = match action {
@@ -33,6 +33,10 @@ impl Machines {
                 let api = writer.api::<ReplicaSet>(namespace);
                 let outcome = writer.patch(&api, "ReplicaSet", &target.name, &aimed(patch, target)).await;
                 (named("ReplicaSet", target), words::WRITE_REFUSED, outcome.map(|set| view.take_replica_set(set, by)))
+            }
+            Action::PatchPods { replica_set, selector, patch } => {
+                let outcome = writer.patch_pods(namespace, replica_set, selector, patch).await;
+                (format!("Pods of ReplicaSet \"{}\"", replica_set.name), words::WRITE_REFUSED, outcome)
             }
             Action::DeleteReplicaSet { target } => {
                 let outcome =

@@ -16,7 +16,7 @@ use crds::BlueGreenStrategy;
 use self::stage::Stage;
 use crate::Decision;
 use crate::release::analysis::{self, Kind};
-use crate::release::{Draft, Facts, history, services};
+use crate::release::{Draft, Facts, affinity, history, metadata, services};
 
 /// What one pass knows.
 struct Release<'a> {
@@ -68,6 +68,8 @@ pub(crate) fn pass<'a>(facts: Facts<'a>, blue_green: &'a BlueGreenStrategy, mut 
     runs(&release, &mut draft, stage, fast);
     history::limit(&release, &mut draft);
     status::fill(&release, &mut draft, stage);
+    affinity::sync(&release, &mut draft);
+    metadata::sync(&release, &mut draft);
     if draft.aborted() {
         draft.traffic_first();
     }

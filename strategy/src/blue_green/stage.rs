@@ -4,10 +4,10 @@ use crds::PauseCondition;
 use crds::jiff::{SignedDuration, Timestamp};
 
 use super::Release;
-use crate::conditions;
 use crate::release::analysis::{self, Kind};
 use crate::release::{Draft, Facts, at, capacity, pods, progress, state};
 use crate::words::{condition, reason};
+use crate::{conditions, revision};
 
 const PAUSE: &str = "BlueGreenPause";
 
@@ -38,9 +38,13 @@ pub(super) fn is_whole(release: &Release<'_>) -> bool {
     release.revisions.new.is_some() && pods(release.revisions.new).available >= release.desired
 }
 
-/// Going back to a version that still waits for its scale-down: it was active a moment ago, so nothing is asked again.
+/// Going back to a version that still waits for its scale-down, or to one within the rollback window: it was active not long ago, so
+/// nothing is asked again.
 pub(super) fn fast_rollback(release: &Release<'_>, draft: &mut Draft, retried: bool) -> bool {
     let (Some(new), Some(stable)) = (release.revisions.new, release.revisions.stable) else { return false };
+    if in_window(release) && !draft.aborted() && !release.promoted(&draft.status) {
+        return true;
+    }
     let until = capacity::deadline(new).filter(|until| *until > release.now);
     let back = new.metadata.creation_timestamp < stable.metadata.creation_timestamp;
     // An aborted version waits for its scale-down as well; tried again, it is asked everything again.
@@ -49,6 +53,10 @@ pub(super) fn fast_rollback(release: &Release<'_>, draft: &mut Draft, retried: b
         draft.wake_at(until);
     }
     fast && until.is_some()
+}
+
+fn in_window(release: &Release<'_>) -> bool {
+    revision::within_rollback_window(release.rollout, &release.revisions)
 }
 
 /// Looks how far the release is; a pause that begins or ends is noted.
@@ -170,6 +178,8 @@ pub(super) fn promote(release: &Release<'_>, draft: &mut Draft, stage: Stage, fa
         ("Initial deploy", "Promoted")
     } else if full {
         ("Full promotion requested", "FastPromoted")
+    } else if fast && in_window(release) {
+        ("Rollback within window", "FastRolledBack")
     } else if fast {
         ("Fast rollback", "FastRolledBack")
     } else {

@@ -23,7 +23,7 @@ use crds::{CanaryStep, CanaryStrategy, RolloutStatus};
 use traffic::{Router, Weight};
 
 pub(crate) use crate::release::{Draft, Facts, at, pods};
-use crate::release::{history, services};
+use crate::release::{affinity, history, metadata, services};
 use crate::replicas::Bounds;
 use crate::{Decision, replicas, revision};
 
@@ -113,6 +113,8 @@ impl Release<'_> {
         experiment::experiments(self, &mut draft);
         history::limit(self, &mut draft);
         status::fill(self, &mut draft, weight);
+        affinity::sync(self, &mut draft);
+        metadata::sync(self, &mut draft);
         if draft.aborted() {
             draft.traffic_first();
         }

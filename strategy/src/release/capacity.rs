@@ -7,7 +7,7 @@ use crds::jiff::{Timestamp, Unit};
 use crds::words::{DESIRED_REPLICAS_ANNOTATION, SCALE_DOWN_DEADLINE_ANNOTATION};
 use serde_json::{Value, json};
 
-use super::{Draft, Facts};
+use super::{Draft, Facts, affinity, metadata};
 use crate::{Action, Target, revision};
 
 /// What should become of one ReplicaSet.
@@ -30,7 +30,9 @@ pub(crate) type Plans<'a> = Vec<(&'a ReplicaSet, Plan)>;
 pub(crate) fn carry_out(facts: &Facts<'_>, draft: &mut Draft, new: i32, plans: Plans<'_>) {
     if facts.revisions.new.is_none() {
         let count = if facts.rollout.spec.paused == Some(true) { 0 } else { new };
-        let set = revision::new_replica_set(facts.rollout, &facts.revisions, &facts.hash, count);
+        let mut set = revision::new_replica_set(facts.rollout, &facts.revisions, &facts.hash, count);
+        metadata::inject(facts, &mut set);
+        affinity::inject(facts, &mut set);
         draft.actions.push(Action::CreateReplicaSet { replica_set: Box::new(set) });
     }
     for (set, plan) in plans {

@@ -5,9 +5,11 @@
 //!
 //! Invariant: nothing here knows a step or a router.
 
+pub(crate) mod affinity;
 pub(crate) mod analysis;
 pub(crate) mod capacity;
 pub(crate) mod history;
+pub(crate) mod metadata;
 pub(crate) mod progress;
 pub(crate) mod services;
 pub(crate) mod state;

@@ -2,7 +2,7 @@
 
 use crds::{AntiAffinity, BlueGreenStrategy, IntOrString, Rollout};
 
-use super::{Checked, invalid, required, unsupported};
+use super::{Checked, invalid, required};
 
 pub(super) fn check(rollout: &Rollout, blue_green: &BlueGreenStrategy) -> Checked {
     let at = |field: &str| format!("spec.strategy.blueGreen.{field}");
@@ -22,15 +22,6 @@ pub(super) fn check(rollout: &Rollout, blue_green: &BlueGreenStrategy) -> Checke
     ] {
         if let Some(value) = value.filter(|value| *value < 0) {
             return Err(invalid(at(field), value, "must be greater than or equal to 0"));
-        }
-    }
-    for (field, given) in [
-        ("antiAffinity", blue_green.anti_affinity.is_some()),
-        ("previewMetadata", blue_green.preview_metadata.is_some()),
-        ("activeMetadata", blue_green.active_metadata.is_some()),
-    ] {
-        if given {
-            return Err(unsupported(at(field)));
         }
     }
     if let Some(limit) = blue_green.scale_down_delay_revision_limit {

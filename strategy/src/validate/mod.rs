@@ -166,6 +166,9 @@ fn strategy(rollout: &Rollout, canary: &CanaryStrategy) -> Checked {
     if let Some(word) = canary.steps_change.as_deref().filter(|word| !["restart", "keep"].contains(word)) {
         return Err(invalid(at("stepsChange"), format!("\"{word}\""), "must be restart or keep"));
     }
+    if let Some(wanted) = &canary.anti_affinity {
+        blue_green::anti_affinity(&at("antiAffinity"), wanted)?;
+    }
     fences(canary)?;
     if let Some(limit) = canary.scale_down_delay_revision_limit {
         let history = rollout.spec.revision_history_limit.unwrap_or(10);

@@ -188,6 +188,7 @@ impl World {
                 status.ready_replicas = status.ready_replicas.map(|count| count.min(wanted));
                 format!("{} {patch}", target.name)
             }
+            Action::PatchPods { replica_set, patch, .. } => format!("pods of {} {patch}", replica_set.name),
             Action::DeleteReplicaSet { target } => {
                 self.seen.replica_sets.retain(|set| set.metadata.uid.as_deref() != Some(target.uid.as_str()));
                 format!("delete {}", target.name)

@@ -427,6 +427,8 @@ impl World {
                     remove_pods(set);
                 }
             }
+            // Nobody decides by what pods carry.
+            Action::PatchPods { .. } => {}
             Action::DeleteReplicaSet { target } => {
                 seen.replica_sets.retain(|set| set.metadata.name.as_ref() != Some(&target.name));
             }
@@ -700,9 +702,19 @@ impl World {
                 let ready =
                     replica_set.spec.as_ref().and_then(|spec| spec.min_ready_seconds).filter(|seconds| *seconds > 0);
                 let ready = ready.map_or(String::new(), |seconds| format!(" minReadySeconds={seconds}"));
-                format!("{}: create replicas={}{ready}", image_of(replica_set), replica_set.replicas_or_default())
+                let annotations = replica_set.metadata.annotations.iter().flatten();
+                let injected = annotations.into_iter().find(|(key, _)| key.ends_with("/ephemeral-metadata"));
+                let carries = injected.map(|(_, text)| format!(" carries {text}")).unwrap_or_default();
+                let count = replica_set.replicas_or_default();
+                let template = serde_json::to_value(replica_set.template()).unwrap();
+                let keeps_off = template.pointer("/spec/affinity/podAntiAffinity").map(|anti| format!(" anti {anti}"));
+                let keeps_off = keeps_off.unwrap_or_default();
+                format!("{}: create replicas={count}{ready}{carries}{keeps_off}", image_of(replica_set))
             }
             Action::PatchReplicaSet { target, patch } => format!("{}:{}", named(&target.name), metadata(patch)),
+            Action::PatchPods { replica_set, patch, .. } => {
+                format!("pods of {}: {}", named(&replica_set.name), patch["metadata"])
+            }
             Action::DeleteReplicaSet { target } => format!("{}: delete", named(&target.name)),
             Action::EvictPod { target } => {
                 let held = if self.available(None) <= self.budget { " (refused)" } else { "" };
