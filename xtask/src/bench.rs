@@ -25,11 +25,19 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    /// The time of one decision about a rollout of ten steps with twelve ReplicaSets.
+    Decide,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    match arguments.what {
+        What::Controller { json } => controller(json),
+        What::Decide => pass_on(cargo(&["bench", "--quiet", "--package", "strategy", "--bench", "decide"])),
+    }
 }
 
 /// Builds the release controller and runs `bench-controller` of the `cluster-tests` crate with it.
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let What::Controller { json } = arguments.what;
+fn controller(json: bool) -> Result<ExitCode> {
     let mut command = cargo(&["run", "--quiet", "--package", "cluster-tests", "--bin", "bench-controller", "--"]);
     if std::env::var_os(CONTROLLER).is_none() {
         command.env(CONTROLLER, build_release()?);
