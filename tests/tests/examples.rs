@@ -1,4 +1,5 @@
 //! Every example is applied to a real API server and its Rollout becomes Healthy.
+#![allow(clippy::panic)]
 
 use std::fs;
 
