@@ -4,22 +4,14 @@
 //! expectations are written anew; read the difference before you keep it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod corpus;
 mod world;
 
-use std::path::Path;
-
+use corpus::Moment;
 use crds::jiff::SignedDuration;
-use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use world::{World, given, given_blue_green};
-
-#[derive(Serialize, Deserialize)]
-struct File {
-    /// What all scenarios of the file are about.
-    about: String,
-    scenarios: IndexMap<String, Scenario>,
-}
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,19 +27,6 @@ struct Scenario {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     objects: Vec<Value>,
     then: Vec<Moment>,
-}
-
-/// Something happens, and the controller acts until it rests.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Moment {
-    on: String,
-    #[serde(default)]
-    writes: Vec<String>,
-    #[serde(default)]
-    events: Vec<String>,
-    #[serde(default)]
-    shows: String,
 }
 
 /// Lets one thing happen and the controller act. `crash 1 after abort` kills it after its first write; with `quietly abort` no pod becomes
@@ -186,41 +165,12 @@ fn play(title: &str, scenario: &Scenario) -> Vec<Moment> {
     seen
 }
 
-fn told(moment: &Moment) -> String {
-    format!(
-        "on {}\n  {}\n  {}\n  shows {}",
-        moment.on,
-        moment.writes.join("\n  "),
-        moment.events.join("\n  "),
-        moment.shows
-    )
-}
-
 #[test]
 fn every_scenario_goes_as_it_is_told() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
-    let update = std::env::var_os("UPDATE").is_some();
-    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    // Experiments are told in another world: tests/experiment.rs.
-    paths.retain(|path| !path.file_name().unwrap().to_string_lossy().starts_with("experiment_"));
-    paths.sort();
-    let (mut problems, mut count) = (Vec::new(), 0);
-    for path in paths {
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let text = std::fs::read_to_string(&path).unwrap();
-        let mut file: File = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
-        for (title, scenario) in &mut file.scenarios {
-            count += 1;
-            let seen = play(&format!("{name}: {title}"), scenario);
-            for (expected, seen) in scenario.then.iter().zip(&seen).filter(|(expected, seen)| expected != seen) {
-                problems.push(format!("{name}: {title}\nexpected {}\nseen {}", told(expected), told(seen)));
-            }
-            scenario.then = seen;
-        }
-        if update {
-            std::fs::write(&path, serde_saphyr::to_string(&file).unwrap()).unwrap();
-        }
-    }
-    assert!(count > 0, "no scenarios");
-    assert!(update || problems.is_empty(), "{}", problems.join("\n\n"));
+    corpus::hold(
+        // Experiments are told in another world: tests/experiment.rs.
+        |name| !name.starts_with("experiment_"),
+        |scenario: &mut Scenario| &mut scenario.then,
+        play,
+    );
 }

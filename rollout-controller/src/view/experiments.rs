@@ -40,26 +40,12 @@ impl View {
             }
         }
         for referenced in self.experiment_index.of(name) {
-            match referenced {
-                Referenced::Service(name) => {
-                    if let Some(service) = self.services.get(&name) {
-                        seen.services.insert(name.name, (*service).clone());
-                    }
-                }
-                Referenced::Template(name) => {
-                    if let Some(Guarded::Valid(template)) = self.templates.get(&name).as_deref() {
-                        seen.analysis_templates.insert(name.name, (**template).clone());
-                    }
-                }
-                Referenced::ClusterTemplate(name) => {
-                    if let Some(Guarded::Valid(template)) =
-                        self.cluster_templates.get(&Name::new("", &*name)).as_deref()
-                    {
-                        seen.cluster_analysis_templates.insert(name, (**template).clone());
-                    }
-                }
-                Referenced::Route(..) | Referenced::Workload(..) => {}
-            }
+            self.resolve(
+                referenced,
+                &mut seen.services,
+                &mut seen.analysis_templates,
+                &mut seen.cluster_analysis_templates,
+            );
         }
         seen
     }

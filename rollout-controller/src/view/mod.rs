@@ -124,26 +124,12 @@ impl View {
             }
         }
         for referenced in self.index.of(name) {
-            match referenced {
-                Referenced::Service(name) => {
-                    if let Some(service) = self.services.get(&name) {
-                        seen.services.insert(name.name, (*service).clone());
-                    }
-                }
-                Referenced::Template(name) => {
-                    if let Some(Guarded::Valid(template)) = self.templates.get(&name).as_deref() {
-                        seen.analysis_templates.insert(name.name, (**template).clone());
-                    }
-                }
-                Referenced::ClusterTemplate(name) => {
-                    if let Some(Guarded::Valid(template)) =
-                        self.cluster_templates.get(&Name::new("", &*name)).as_deref()
-                    {
-                        seen.cluster_analysis_templates.insert(name, (**template).clone());
-                    }
-                }
-                Referenced::Route(..) | Referenced::Workload(..) => {}
-            }
+            self.resolve(
+                referenced,
+                &mut seen.services,
+                &mut seen.analysis_templates,
+                &mut seen.cluster_analysis_templates,
+            );
         }
         for reference in traffic::routers(rollout).iter().flat_map(|router| router.references()) {
             let object = self.ingresses.get(&Name::new(name.namespace.clone(), reference.name.clone()));
@@ -156,11 +142,41 @@ impl View {
         // One that no router uses any more has to go.
         for object in self.ingresses.owned_by(&uid) {
             let reference = traffic::nginx::ingress(object.metadata.name.clone().unwrap_or_default());
-            if let Ok(object) = serde_json::to_value(&*object) {
-                seen.routes.entry(reference).or_insert(object);
+            if !seen.routes.contains_key(&reference)
+                && let Ok(object) = serde_json::to_value(&*object)
+            {
+                seen.routes.insert(reference, object);
             }
         }
         seen
+    }
+
+    /// Puts what is named, if it exists, where it belongs in an observation; routes and workloads are read elsewhere.
+    fn resolve(
+        &self,
+        referenced: Referenced,
+        services: &mut BTreeMap<String, Service>,
+        templates: &mut BTreeMap<String, AnalysisTemplate>,
+        cluster_templates: &mut BTreeMap<String, ClusterAnalysisTemplate>,
+    ) {
+        match referenced {
+            Referenced::Service(name) => {
+                if let Some(service) = self.services.get(&name) {
+                    services.insert(name.name, (*service).clone());
+                }
+            }
+            Referenced::Template(name) => {
+                if let Some(Guarded::Valid(template)) = self.templates.get(&name).as_deref() {
+                    templates.insert(name.name, (**template).clone());
+                }
+            }
+            Referenced::ClusterTemplate(name) => {
+                if let Some(Guarded::Valid(template)) = self.cluster_templates.get(&Name::new("", &*name)).as_deref() {
+                    cluster_templates.insert(name, (**template).clone());
+                }
+            }
+            Referenced::Route(..) | Referenced::Workload(..) => {}
+        }
     }
 
     fn replica_sets_of(&self, rollout: &Rollout) -> Vec<ReplicaSet> {
