@@ -32,6 +32,9 @@ fn routed<'a>(release: &Release<'a>, draft: &mut Draft, wanted: Wanted, promotin
         None if release.leaving() => share::by_weight(release, wanted.capacity),
         None => share::by_weight(release, wanted.capacity.max(in_force)),
     };
+    // A promotion that was not written down leaves the wanted version behind the stable Service.
+    let carried = release.revisions.new.map_or(0, |new| routing::carried(release, new));
+    let count = if carried > in_force { count.max(share::by_weight(release, carried)) } else { count };
     if let Some(new) = release.revisions.new {
         let plan = if draft.aborted() && !promoted {
             if routing::serves(release, new) {
@@ -87,7 +90,7 @@ fn serving(release: &Release<'_>, set: &ReplicaSet) -> Plan {
     if !release.dynamic() || is_stable {
         return Plan::Keep;
     }
-    let needed = share::by_weight(release, release.weight_in_force());
+    let needed = share::by_weight(release, routing::carried(release, set));
     if needed < set.replicas_or_default() { Plan::Replicas(needed) } else { Plan::Keep }
 }
 

@@ -17,16 +17,22 @@ pub(super) fn in_force(routers: &[Box<dyn Router>], seen: &Observation) -> Optio
     routers.iter().filter_map(|router| router.in_force(&seen.routes).ok().flatten()).max()
 }
 
-/// Whether requests still go to this version, as the Services and the weight say now.
-pub(super) fn serves(release: &Release<'_>, set: &ReplicaSet) -> bool {
+/// The share of the requests that goes to this version, as the Services and the weight say now.
+pub(super) fn carried(release: &Release<'_>, set: &ReplicaSet) -> i32 {
     let hash = revision::hash_of(set);
     let behind = |name: &Option<String>| {
         let service = name.as_ref().and_then(|name| release.seen.services.get(name));
         hash.is_some() && service.and_then(selected) == hash
     };
     let weight = release.weight_in_force();
-    weight > 0 && behind(&release.canary.canary_service)
-        || weight < release.max && behind(&release.canary.stable_service)
+    let part = |behind: bool, part: i32| if behind { part } else { 0 };
+    part(behind(&release.canary.canary_service), weight)
+        + part(behind(&release.canary.stable_service), release.max - weight)
+}
+
+/// Whether requests still go to this version.
+pub(super) fn serves(release: &Release<'_>, set: &ReplicaSet) -> bool {
+    carried(release, set) > 0
 }
 
 /// The share the traffic may have now.
@@ -129,7 +135,9 @@ fn services(release: &Release<'_>, draft: &mut Draft) {
     let promoted = release.promoted(&draft.status);
     let stable =
         if promoted { Some(hash.to_owned()) } else { draft.status.stable_rs.clone().filter(|hash| !hash.is_empty()) };
-    if let (Some(name), Some(stable)) = (&release.canary.stable_service, &stable) {
+    if let (Some(name), Some(stable)) = (&release.canary.stable_service, &stable)
+        && takes_over(release, name, stable)
+    {
         point(release, draft, name, stable, false);
     }
     // Requests leave the version behind the canary Service by weight, before that Service leaves it.
@@ -140,4 +148,14 @@ fn services(release: &Release<'_>, draft: &mut Draft) {
             _ => point(release, draft, name, hash, false),
         }
     }
+}
+
+/// Whether a version has the pods for what the stable Service sends, or no fewer than the version that has it now.
+fn takes_over(release: &Release<'_>, service: &str, hash: &str) -> bool {
+    let find = |hash: &str| release.revisions.all.iter().copied().find(|set| revision::hash_of(set) == Some(hash));
+    let now = release.seen.services.get(service).and_then(selected);
+    let Some(now) = now.filter(|now| release.routed() && *now != hash).and_then(find) else { return true };
+    let available = pods(find(hash)).available;
+    let needed = share::by_weight(release, release.max - release.weight_in_force());
+    available >= pods(Some(now)).available || share::enough(release, available, needed)
 }

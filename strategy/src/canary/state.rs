@@ -38,6 +38,10 @@ pub(super) fn begin(release: &Release<'_>, draft: &mut Draft) {
         retry(release, draft);
     }
     skip(release, draft);
+    // Steps can be taken away after a person went over one, before the Rollout was looked at.
+    if draft.index() > release.steps.len() {
+        draft.set_index(release.steps.len());
+    }
 }
 
 fn keeps(release: &Release<'_>) -> bool {

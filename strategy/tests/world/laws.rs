@@ -39,7 +39,7 @@ impl Picture {
         let weight = i32::try_from(now.weight).unwrap();
         let share = |weight| strategy::replicas::share(desired, weight, max);
         let released = routed && !self.stable_rs.is_empty();
-        let aborting = status.abort == Some(true);
+        let aborting = world.aborting.get();
         let removed = matches!(action, Action::PatchReplicaSet { .. } | Action::DeleteReplicaSet { .. });
         // Where the user says that fewer pods will do.
         let fewer = canary.replica_progress_threshold.is_some()

@@ -43,6 +43,8 @@ pub struct World {
     pub writes: Vec<String>,
     /// What the laws say against what was done.
     pub violations: Vec<String>,
+    /// Whether the last decision takes the release back; the status says so only when all its actions are done.
+    aborting: Cell<bool>,
     next_uid: u64,
     serial: Cell<u64>,
     /// Single pods of each version, from the first restart on.
@@ -99,6 +101,7 @@ impl World {
             events,
             writes,
             violations,
+            aborting: Cell::new(false),
             next_uid: 1,
             serial: Cell::new(1),
             pods: RefCell::default(),
@@ -166,11 +169,14 @@ impl World {
     }
 
     pub fn decide(&self) -> Decision {
-        if self.seen.rollout.spec.restart_at.is_none() {
-            return strategy::decide(&self.seen, self.now);
-        }
-        let pods = restart::is_due(&self.seen.rollout, self.now).then(|| self.single_pods());
-        strategy::decide(&Observation { pods, ..self.seen.clone() }, self.now)
+        let decision = if self.seen.rollout.spec.restart_at.is_none() {
+            strategy::decide(&self.seen, self.now)
+        } else {
+            let pods = restart::is_due(&self.seen.rollout, self.now).then(|| self.single_pods());
+            strategy::decide(&Observation { pods, ..self.seen.clone() }, self.now)
+        };
+        self.aborting.set(decision.status.abort == Some(true));
+        decision
     }
 
     /// The pods that the numbers of the ReplicaSets stand for: the oldest are the available ones.
@@ -310,7 +316,7 @@ impl World {
     /// What the laws of blue-green say against the step from one picture of the active Service to the next.
     fn active_laws(&mut self, text: &str, before: Option<(i32, Option<String>)>) {
         let (Some((pods_before, hash_before)), Some((pods, hash))) = (before, self.active()) else { return };
-        let aborted = self.seen.rollout.status.as_ref().is_some_and(|status| status.abort == Some(true));
+        let aborted = self.aborting.get();
         let desired = self.seen.rollout.spec.replicas_or_default();
         let moved = hash != hash_before;
         let laws = [
