@@ -133,7 +133,7 @@ impl Nginx {
         let mut annotations = self.desired_annotations(routing);
         if !self.annotations.contains_key(INGRESS_CLASS_ANNOTATION) {
             let class =
-                stable.object.pointer("/metadata/annotations").and_then(|map| map.get(INGRESS_CLASS_ANNOTATION));
+                at(stable.object, &["metadata", "annotations"]).and_then(|map| map.get(INGRESS_CLASS_ANNOTATION));
             annotations.insert(INGRESS_CLASS_ANNOTATION.to_owned(), class.cloned().unwrap_or(Value::Null));
         }
         let from_stable = |field: &str| {
@@ -144,7 +144,7 @@ impl Nginx {
             "metadata": { "annotations": annotations },
             "spec": {
                 "ingressClassName": from_stable("ingressClassName"),
-                "rules": canary_rules(&stable.rules, &routing.canary_service),
+                "rules": stable.canary_rules(&routing.canary_service),
                 "tls": from_stable("tls"),
             },
         })
@@ -179,11 +179,11 @@ impl Nginx {
             // A canary Ingress that lost its owner (a restored backup) gets it back. A merge patch replaces the list, so
             // it may only meet the object it was made from.
             let mut owners =
-                current.pointer("/metadata/ownerReferences").and_then(Value::as_array).cloned().unwrap_or_default();
-            owners.retain(|owner| text(owner, "/uid") != Some(&self.owner.uid));
+                at(current, &["metadata", "ownerReferences"]).and_then(Value::as_array).cloned().unwrap_or_default();
+            owners.retain(|owner| text(owner, &["uid"]) != Some(&self.owner.uid));
             owners.push(self.owner_reference());
             let version =
-                current.pointer("/metadata/resourceVersion").map(|version| json!({ "resourceVersion": version }));
+                at(current, &["metadata", "resourceVersion"]).map(|version| json!({ "resourceVersion": version }));
             let mut adoption = json!({ "metadata": version.unwrap_or_else(|| json!({})) });
             crds::json_patch::merge(&mut adoption, &json!({ "metadata": { "ownerReferences": owners } }));
             crds::json_patch::merge(patch.get_or_insert_with(|| json!({})), &adoption);
@@ -191,7 +191,7 @@ impl Nginx {
         let message = format!("Updating Ingress `{}` to desiredWeight '{}'", reference.name, weight.0);
         Some(Write::Patch {
             reference: reference.clone(),
-            uid: text(current, "/metadata/uid").unwrap_or_default().to_owned(),
+            uid: text(current, &["metadata", "uid"]).unwrap_or_default().to_owned(),
             patch: patch?,
             event: (reason::PATCHING_CANARY_INGRESS, message),
         })
@@ -201,12 +201,12 @@ impl Nginx {
     fn existing<'a>(&self, reference: &Reference, objects: &'a Objects) -> Result<Option<&'a Value>, RouterError> {
         let Some(object) = objects.get(reference) else { return Ok(None) };
         match controller_of(object) {
-            Some(owner) if text(owner, "/uid") != Some(&self.owner.uid) => Err(unsuitable(
+            Some(owner) if text(owner, &["uid"]) != Some(&self.owner.uid) => Err(unsuitable(
                 reference,
                 format!(
                     "belongs to {} \"{}\", not to this Rollout; delete or rename it so that the canary Ingress can be made",
-                    text(owner, "/kind").unwrap_or("an object of unknown kind"),
-                    text(owner, "/name").unwrap_or_default(),
+                    text(owner, &["kind"]).unwrap_or("an object of unknown kind"),
+                    text(owner, &["name"]).unwrap_or_default(),
                 ),
             )),
             _ => Ok(Some(object)),
@@ -215,7 +215,7 @@ impl Nginx {
 
     /// The weight which one canary Ingress carries.
     fn carried(&self, object: &Value) -> Option<Weight> {
-        let annotations = object.pointer("/metadata/annotations")?;
+        let annotations = at(object, &["metadata", "annotations"])?;
         let annotation = |name| annotations.get(self.annotation(name)).and_then(Value::as_str);
         (annotation(CANARY) == Some("true")).then_some(())?;
         // Ingress controllers take a weight they cannot read for none.
@@ -225,7 +225,7 @@ impl Nginx {
     /// Whether a header route of ours is on one canary Ingress.
     fn has_header_route(&self, object: &Value) -> bool {
         let annotation = self.annotation(CANARY_BY_HEADER);
-        let present = object.pointer("/metadata/annotations").is_some_and(|all| all.get(&annotation).is_some());
+        let present = at(object, &["metadata", "annotations"]).is_some_and(|all| all.get(&annotation).is_some());
         self.routes_headers && present && !self.annotations.contains_key(&annotation)
     }
 
@@ -306,68 +306,88 @@ impl Router for Nginx {
     }
 }
 
-/// A stable Ingress and those of its rules which lead to the stable Service.
+/// A stable Ingress, some of whose rules lead to the stable Service.
 struct Stable<'a> {
     object: &'a Value,
-    rules: Vec<Value>,
+    service: &'a str,
 }
 
 impl<'a> Stable<'a> {
-    fn find(reference: &Reference, service: &str, objects: &'a Objects) -> Result<Self, RouterError> {
+    fn find(reference: &Reference, service: &'a str, objects: &'a Objects) -> Result<Self, RouterError> {
         let object = objects
             .get(reference)
             .ok_or_else(|| RouterError::Missing { kind: reference.kind, name: reference.name.clone() })?;
-        let rules = object.pointer("/spec/rules").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let rules: Vec<Value> = rules.iter().filter_map(|rule| rule_for(rule, service)).collect();
-        if rules.is_empty() {
+        let stable = Self { object, service };
+        if stable.rules().all(|rule| stable.paths(rule).next().is_none()) {
             let problem = format!("has no rules using service {service} backend; add a path which leads to it");
             return Err(unsuitable(reference, problem));
         }
-        Ok(Self { object, rules })
+        Ok(stable)
     }
-}
 
-/// The rule with only the paths which lead to this Service; `None` when there are none.
-fn rule_for(rule: &Value, service: &str) -> Option<Value> {
-    let paths = rule.pointer("/http/paths")?.as_array()?;
-    let paths: Vec<Value> =
-        paths.iter().filter(|path| text(path, "/backend/service/name") == Some(service)).cloned().collect();
-    if paths.is_empty() {
-        return None;
+    fn rules(&self) -> impl Iterator<Item = &'a Value> {
+        at(self.object, &["spec", "rules"]).and_then(Value::as_array).into_iter().flatten()
     }
-    let mut rule = rule.clone();
-    *rule.pointer_mut("/http/paths")? = Value::Array(paths);
-    Some(rule)
-}
 
-/// The rules led to the canary Service.
-fn canary_rules(rules: &[Value], service: &str) -> Vec<Value> {
-    let mut rules = rules.to_vec();
-    for rule in &mut rules {
-        for path in rule.pointer_mut("/http/paths").and_then(Value::as_array_mut).into_iter().flatten() {
+    /// Those paths of a rule which lead to the stable Service.
+    fn paths(&self, rule: &'a Value) -> impl Iterator<Item = &'a Value> {
+        let service = self.service;
+        let paths = at(rule, &["http", "paths"]).and_then(Value::as_array).into_iter().flatten();
+        paths.filter(move |path| text(path, &["backend", "service", "name"]) == Some(service))
+    }
+
+    /// The rules with only those paths, led to the canary Service.
+    fn canary_rules(&self, canary_service: &str) -> Vec<Value> {
+        let led = |path: &Value| {
+            let mut path = path.clone();
             if let Some(name) = path.pointer_mut("/backend/service/name") {
-                *name = Value::from(service);
+                *name = Value::from(canary_service);
             }
-        }
+            path
+        };
+        self.rules()
+            .filter_map(|rule| {
+                let mut paths: Vec<Value> = self.paths(rule).map(led).collect();
+                let fields = rule.as_object().filter(|_| !paths.is_empty())?;
+                let field = |(name, value): (&String, &Value)| {
+                    let http = name == "http";
+                    let value = if http { with(value, "paths", std::mem::take(&mut paths)) } else { value.clone() };
+                    (name.clone(), value)
+                };
+                Some(Value::Object(fields.iter().map(field).collect()))
+            })
+            .collect()
     }
-    rules
+}
+
+/// An object with another value in one field.
+fn with(object: &Value, name: &str, value: Vec<Value>) -> Value {
+    let others = object.as_object().into_iter().flatten().filter(|(other, _)| *other != name);
+    let mut fields: Map<String, Value> = others.map(|(name, value)| (name.clone(), value.clone())).collect();
+    fields.insert(name.to_owned(), Value::Array(value));
+    Value::Object(fields)
 }
 
 /// Whether this is a canary Ingress that the Rollout with this uid controls.
 pub(crate) fn is_canary_of(object: &Value, uid: Option<&str>) -> bool {
-    let annotations = object.pointer("/metadata/annotations").and_then(Value::as_object);
+    let annotations = at(object, &["metadata", "annotations"]).and_then(Value::as_object);
     let canary = |(name, value): (&String, &Value)| name.rsplit('/').next() == Some(CANARY) && value == "true";
-    let owner = controller_of(object).and_then(|owner| text(owner, "/uid"));
+    let owner = controller_of(object).and_then(|owner| text(owner, &["uid"]));
     owner.is_some() && owner == uid && annotations.into_iter().flatten().any(canary)
 }
 
 fn controller_of(object: &Value) -> Option<&Value> {
-    let owners = object.pointer("/metadata/ownerReferences")?.as_array()?;
+    let owners = at(object, &["metadata", "ownerReferences"])?.as_array()?;
     owners.iter().find(|owner| owner.get("controller").and_then(Value::as_bool) == Some(true))
 }
 
-fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
-    value.pointer(pointer)?.as_str()
+/// The field at a path. `Value::pointer` does the same with an allocation for each name.
+fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
+    path.iter().try_fold(value, |value, name| value.get(name))
+}
+
+fn text<'a>(value: &'a Value, path: &[&str]) -> Option<&'a str> {
+    at(value, path)?.as_str()
 }
 
 /// The reference of an Ingress.

@@ -74,7 +74,12 @@ pub fn sort(seen: &Observation) -> Revisions<'_> {
     let rollout = &seen.rollout;
     let mut all: Vec<&ReplicaSet> = seen.replica_sets.iter().filter(|set| belongs(rollout, set)).collect();
     // Times have whole seconds: the number tells which of two in the same second is older.
-    all.sort_by_key(|set| (set.metadata.creation_timestamp.clone(), revision_of(set), set.metadata.name.clone()));
+    let age = |set: &&'_ ReplicaSet| set.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    all.sort_by(|one, other| {
+        let by_number = || revision_of(one).cmp(&revision_of(other));
+        let by_name = || one.metadata.name.cmp(&other.metadata.name);
+        age(one).cmp(&age(other)).then_with(by_number).then_with(by_name)
+    });
     let stored = rollout.status.as_ref();
     let new = find_new(rollout, &all);
     let stable = stored

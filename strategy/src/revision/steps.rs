@@ -244,6 +244,12 @@ fn write_entries(entries: Vec<(&String, &Value)>, item: &Shape, out: &mut String
 
 /// Go escapes what could end a script element, and the two line separators of Unicode.
 fn write_text(text: &str, out: &mut String) {
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" -_./:%".contains(&byte)) {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     for symbol in Value::from(text).to_string().chars() {
         match symbol {
             '<' => out.push_str("\\u003c"),

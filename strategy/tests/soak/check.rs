@@ -85,8 +85,10 @@ pub fn play(plan: &Plan) -> Outcome {
                 "an aborted release went on by itself after {happening:?}: {}",
                 world.summary()
             );
-            // Where the stable version has no pods, traffic stays with those there are.
-            let there = laws::available_with(&world, status.stable_rs.as_deref().unwrap_or_default()) > 0;
+            // Where the stable version has no pods, traffic stays with those there are; with dynamicStableScale it comes back
+            // once the pods for all of it are there.
+            let needed = if dynamic(&world) { world.seen.rollout.spec.replicas_or_default() } else { 1 };
+            let there = laws::available_with(&world, status.stable_rs.as_deref().unwrap_or_default()) >= needed;
             assert!(
                 !matches!(happening, Happening::Settle) || !there || world.weight().unwrap_or(0) == 0,
                 "an aborted release gets traffic after {happening:?}: {}",
@@ -110,6 +112,10 @@ pub fn play(plan: &Plan) -> Outcome {
     check(&world, &Happening::Settle);
     the_end(&world);
     Outcome::Held
+}
+
+fn dynamic(world: &World) -> bool {
+    world.seen.rollout.canary().is_some_and(crds::CanaryStrategy::is_dynamic_stable_scale)
 }
 
 fn check(world: &World, after: &Happening) {
