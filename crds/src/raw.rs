@@ -96,6 +96,11 @@ impl PodTemplate {
         self.texts("labels")
     }
 
+    /// The value of one of `metadata.labels`.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.0.get("metadata")?.get("labels")?.get(key)?.as_str()
+    }
+
     /// `metadata.annotations`; empty when absent. Values that are not text are left out.
     pub fn annotations(&self) -> BTreeMap<String, String> {
         self.texts("annotations")

@@ -126,11 +126,14 @@ pub enum RouterError {
 /// Deletes what routers of this Rollout once made and none of them uses any more: a canary Ingress whose stable Ingress was taken out of
 /// the list would send its last share of the requests to the canary for ever.
 pub fn leftovers(rollout: &Rollout, objects: &Objects) -> Vec<Write> {
-    let used: Vec<Reference> = routers(rollout).iter().flat_map(|router| router.references()).collect();
     let owner = rollout.metadata.uid.as_deref();
-    objects
-        .iter()
-        .filter(|(reference, object)| !used.contains(reference) && nginx::is_canary_of(object, owner))
+    let ours: Vec<_> = objects.iter().filter(|(_, object)| nginx::is_canary_of(object, owner)).collect();
+    if ours.is_empty() {
+        return Vec::new();
+    }
+    let used: Vec<Reference> = routers(rollout).iter().flat_map(|router| router.references()).collect();
+    ours.into_iter()
+        .filter(|(reference, _)| !used.contains(reference))
         .map(|(reference, object)| Write::Delete {
             reference: reference.clone(),
             uid: object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned(),

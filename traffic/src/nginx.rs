@@ -128,8 +128,9 @@ impl Nginx {
         desired
     }
 
-    /// Everything we manage on the canary Ingress, `null` where it should be absent.
-    fn desired(&self, stable: &Stable<'_>, routing: &Routing) -> Value {
+    /// Everything we manage on the canary Ingress, `null` where it should be absent; without the rules when the Ingress that
+    /// is there has them already.
+    fn desired(&self, stable: &Stable<'_>, routing: &Routing, current: Option<&Value>) -> Value {
         let mut annotations = self.desired_annotations(routing);
         if !self.annotations.contains_key(INGRESS_CLASS_ANNOTATION) {
             let class =
@@ -140,14 +141,13 @@ impl Nginx {
             let value = stable.object.get("spec").and_then(|spec| spec.get(field)).cloned().unwrap_or(Value::Null);
             if value.as_array().is_some_and(Vec::is_empty) { Value::Null } else { value }
         };
-        json!({
-            "metadata": { "annotations": annotations },
-            "spec": {
-                "ingressClassName": from_stable("ingressClassName"),
-                "rules": stable.canary_rules(&routing.canary_service),
-                "tls": from_stable("tls"),
-            },
-        })
+        let mut spec = Map::new();
+        spec.insert("ingressClassName".to_owned(), from_stable("ingressClassName"));
+        if current.is_none_or(|current| !stable.leads(current, &routing.canary_service)) {
+            spec.insert("rules".to_owned(), Value::Array(stable.canary_rules(&routing.canary_service)));
+        }
+        spec.insert("tls".to_owned(), from_stable("tls"));
+        json!({ "metadata": { "annotations": annotations }, "spec": spec })
     }
 
     fn owner_reference(&self) -> Value {
@@ -168,7 +168,7 @@ impl Nginx {
             "metadata": { "name": reference.name, "ownerReferences": [self.owner_reference()] },
         });
         crds::json_patch::merge(&mut object, &json!({ "metadata": { "namespace": self.namespace } }));
-        crds::json_patch::merge(&mut object, &self.desired(stable, routing));
+        crds::json_patch::merge(&mut object, &self.desired(stable, routing, None));
         let message = format!("Creating canary ingress `{}` with weight `{}`", reference.name, routing.canary.0);
         Write::Create { reference, object, event: (reason::CREATING_CANARY_INGRESS, message) }
     }
@@ -242,7 +242,9 @@ impl Nginx {
         let stable = Stable::find(stable, &desired.stable_service, objects);
         let write = match (stable, existing) {
             (Ok(stable), None) => Some(self.create(canary, &stable, desired)),
-            (Ok(stable), Some(object)) => self.patch(&canary, object, &self.desired(&stable, desired), desired.canary),
+            (Ok(stable), Some(object)) => {
+                self.patch(&canary, object, &self.desired(&stable, desired, Some(object)), desired.canary)
+            }
             (Err(_), Some(object)) if falls => {
                 let annotations = json!({ "metadata": { "annotations": self.desired_annotations(desired) } });
                 self.patch(&canary, object, &annotations, desired.canary)
@@ -336,6 +338,25 @@ impl<'a> Stable<'a> {
         paths.filter(move |path| text(path, &["backend", "service", "name"]) == Some(service))
     }
 
+    /// Whether an Ingress has exactly the rules that the canary Ingress should have. The comparison makes no copy: it is made at
+    /// every look.
+    fn leads(&self, canary: &Value, canary_service: &str) -> bool {
+        let mut rules = at(canary, &["spec", "rules"]).and_then(Value::as_array).into_iter().flatten();
+        let is_led = |name: &Value| name.as_str() == Some(canary_service);
+        let same_rule = |wanted: &'a Value, found: &Value| {
+            same_but(wanted, found, &["http", "paths"], &|paths| {
+                let mut paths = paths.as_array().into_iter().flatten();
+                let same = |path| {
+                    let found = paths.next();
+                    found.is_some_and(|found| same_but(path, found, &["backend", "service", "name"], &is_led))
+                };
+                self.paths(wanted).all(same) && paths.next().is_none()
+            })
+        };
+        let mut wanted = self.rules().filter(|rule| self.paths(rule).next().is_some());
+        wanted.all(|rule| rules.next().is_some_and(|found| same_rule(rule, found))) && rules.next().is_none()
+    }
+
     /// The rules with only those paths, led to the canary Service.
     fn canary_rules(&self, canary_service: &str) -> Vec<Value> {
         let led = |path: &Value| {
@@ -358,6 +379,17 @@ impl<'a> Stable<'a> {
             })
             .collect()
     }
+}
+
+/// Whether two values are the same, but for the one at a path, which `end` judges.
+fn same_but(one: &Value, other: &Value, path: &[&str], end: &dyn Fn(&Value) -> bool) -> bool {
+    let Some((name, rest)) = path.split_first() else { return end(other) };
+    let (Some(one), Some(other)) = (one.as_object(), other.as_object()) else { return one == other };
+    let same = |(key, value): (&String, &Value)| {
+        let found = other.get(key);
+        found.is_some_and(|found| if key == name { same_but(value, found, rest, end) } else { value == found })
+    };
+    one.len() == other.len() && one.iter().all(same)
 }
 
 /// An object with another value in one field.

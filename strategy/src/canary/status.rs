@@ -9,7 +9,8 @@ use crate::words::condition;
 use crate::{conditions, message};
 
 pub(super) fn fill(release: &Release<'_>, draft: &mut Draft, wanted: Wanted) {
-    let before = draft.status.clone();
+    let pods = |status: &crds::RolloutStatus| (status.updated_replicas, status.available_replicas);
+    let before = pods(&draft.status);
     counts(release, draft);
     if release.routed() {
         weights(release, draft, wanted);
@@ -17,8 +18,7 @@ pub(super) fn fill(release: &Release<'_>, draft: &mut Draft, wanted: Wanted) {
         draft.status.canary.get_or_insert_default();
     }
     availability(release, draft);
-    let moved = (before.updated_replicas, before.available_replicas)
-        != (draft.status.updated_replicas, draft.status.available_replicas);
+    let moved = before != pods(&draft.status);
     let clock_runs = clock_runs(release, draft);
     progress::progressing(release, draft, moved, clock_runs);
     progress::paused(release, draft);

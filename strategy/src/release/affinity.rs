@@ -88,7 +88,8 @@ pub(crate) fn sync(facts: &Facts<'_>, draft: &mut Draft) {
 }
 
 fn terms<'a>(template: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> {
-    let found = template.pointer("/spec/affinity/podAntiAffinity").and_then(|anti| anti.get(list));
+    let path = ["spec", "affinity", "podAntiAffinity", list];
+    let found = path.iter().try_fold(template, |value, name| value.get(name));
     found.and_then(Value::as_array).into_iter().flatten()
 }
 

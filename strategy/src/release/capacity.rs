@@ -116,14 +116,19 @@ fn patch(set: &ReplicaSet, plan: Plan) -> Option<(Target, Value)> {
         Plan::Grow(count) => (Some(count), annotation(set).map(str::to_owned)),
         Plan::Until(until) => (None, Some(until.to_string())),
     };
+    let marked = annotation(set) != until.as_deref();
+    let scaled = count.is_some_and(|count| count != set.replicas_or_default());
+    if !marked && !scaled {
+        return None;
+    }
     let mut patch = json!({});
-    if annotation(set) != until.as_deref() {
+    if marked {
         patch = json!({ "metadata": { "annotations": { SCALE_DOWN_DEADLINE_ANNOTATION: until } } });
     }
-    if count.is_some_and(|count| count != set.replicas_or_default()) {
+    if scaled {
         crds::json_patch::merge(&mut patch, &json!({ "spec": { "replicas": count } }));
     }
-    (patch != json!({})).then(|| (target(set), patch))
+    Some((target(set), patch))
 }
 
 pub(crate) fn target(set: &ReplicaSet) -> Target {

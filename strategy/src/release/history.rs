@@ -21,9 +21,12 @@ struct Finished<'a, T> {
 /// What is beyond the limits goes.
 pub(crate) fn limit(facts: &Facts<'_>, draft: &mut Draft) {
     let deletions = deletions(facts, draft);
+    if deletions.is_empty() {
+        return;
+    }
     if is_written(facts, draft) {
         draft.actions.extend(deletions);
-    } else if !deletions.is_empty() {
+    } else {
         draft.wake_at(facts.now);
     }
 }

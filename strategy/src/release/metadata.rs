@@ -24,9 +24,9 @@ fn asked<'a>(facts: &Facts<'a>) -> (Option<&'a PodTemplateMetadata>, Option<&'a 
 }
 
 fn of_new<'a>(facts: &Facts<'a>) -> Option<&'a PodTemplateMetadata> {
-    let stored = facts.rollout.status.clone().unwrap_or_default();
+    let stored = facts.rollout.status.as_ref();
     let (released, stable) = asked(facts);
-    if Facts::initial(&stored) || facts.promoted(&stored) { stable } else { released }
+    if stored.is_none_or(|stored| Facts::initial(stored) || facts.promoted(stored)) { stable } else { released }
 }
 
 /// A ReplicaSet that is about to be made carries what its role asks for from the start.

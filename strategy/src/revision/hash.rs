@@ -3,9 +3,8 @@
 //! Invariant: the same content has the same hash for ever. A change here gives every ReplicaSet that this controller
 //! makes another name, though no new revision: a ReplicaSet is also found by comparing templates.
 
-use std::fmt::Write as _;
-
 use crds::PodTemplate;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::PodTemplateHash;
@@ -31,9 +30,8 @@ fn encode(text: &str) -> String {
 
 /// The hash of a template. `collision_count` makes another name when the first one is taken by another template.
 pub fn hash(template: &PodTemplate, collision_count: Option<i32>) -> PodTemplateHash {
-    let mut text = String::new();
-    canonical(&template.0, &mut text);
-    let mut bytes = text.into_bytes();
+    let mut bytes = Vec::new();
+    canonical(&template.0, &mut bytes);
     if let Some(count) = collision_count {
         bytes.extend(count.to_le_bytes());
         bytes.extend([0; 4]);
@@ -42,37 +40,39 @@ pub fn hash(template: &PodTemplate, collision_count: Option<i32>) -> PodTemplate
 }
 
 /// JSON with sorted keys and without nulls, so that neither spelling changes a hash.
-fn canonical(value: &Value, out: &mut String) {
+fn canonical(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::Object(map) => {
             let mut fields: Vec<_> = map.iter().filter(|(_, value)| !value.is_null()).collect();
             fields.sort_by_key(|(left, _)| *left);
-            out.push('{');
+            out.push(b'{');
             for (index, (key, value)) in fields.into_iter().enumerate() {
                 if index > 0 {
-                    out.push(',');
+                    out.push(b',');
                 }
-                canonical(&Value::String(key.clone()), out);
-                out.push(':');
+                written(key, out);
+                out.push(b':');
                 canonical(value, out);
             }
-            out.push('}');
+            out.push(b'}');
         }
         Value::Array(items) => {
-            out.push('[');
+            out.push(b'[');
             for (index, item) in items.iter().enumerate() {
                 if index > 0 {
-                    out.push(',');
+                    out.push(b',');
                 }
                 canonical(item, out);
             }
-            out.push(']');
+            out.push(b']');
         }
-        scalar => {
-            // Writing to a String does not fail.
-            let _ = write!(out, "{scalar}");
-        }
+        scalar => written(scalar, out),
     }
+}
+
+fn written(value: &impl Serialize, out: &mut Vec<u8>) {
+    // Writing to memory does not fail.
+    let _ = serde_json::to_writer(out, value);
 }
 
 #[cfg(test)]

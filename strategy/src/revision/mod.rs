@@ -74,11 +74,9 @@ pub fn sort(seen: &Observation) -> Revisions<'_> {
     let rollout = &seen.rollout;
     let mut all: Vec<&ReplicaSet> = seen.replica_sets.iter().filter(|set| belongs(rollout, set)).collect();
     // Times have whole seconds: the number tells which of two in the same second is older.
-    let age = |set: &&'_ ReplicaSet| set.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    all.sort_by(|one, other| {
-        let by_number = || revision_of(one).cmp(&revision_of(other));
-        let by_name = || one.metadata.name.cmp(&other.metadata.name);
-        age(one).cmp(&age(other)).then_with(by_number).then_with(by_name)
+    all.sort_by_cached_key(|set| {
+        let made = set.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        (made, revision_of(set), set.metadata.name.as_deref())
     });
     let stored = rollout.status.as_ref();
     let new = find_new(rollout, &all);

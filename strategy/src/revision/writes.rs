@@ -107,6 +107,10 @@ pub fn annotation_patches(seen: &Observation, revisions: &Revisions<'_>) -> Vec<
 }
 
 fn patch_set(rollout: &Rollout, revisions: &Revisions<'_>, set: &ReplicaSet) -> Option<Action> {
+    let has_role = is(revisions.new, set) || is(revisions.stable, set);
+    if !has_role && controller(set).is_some() {
+        return None;
+    }
     let stored = set.metadata.annotations.as_ref();
     let mut annotations: BTreeMap<&str, String> = BTreeMap::new();
     if is(revisions.new, set) {
@@ -123,7 +127,7 @@ fn patch_set(rollout: &Rollout, revisions: &Revisions<'_>, set: &ReplicaSet) -> 
         }
         annotations.extend(copied_annotations(rollout).map(|(key, value)| (key.as_str(), value.clone())));
     }
-    if is(revisions.new, set) || is(revisions.stable, set) {
+    if has_role {
         annotations.insert(DESIRED_REPLICAS_ANNOTATION, desired_replicas(rollout).to_string());
     }
     annotations.retain(|key, value| stored.and_then(|stored| stored.get(*key)) != Some(value));

@@ -4,7 +4,7 @@ use analysis::template::validate as validate_analysis;
 use crds::words::MANAGED_BY_ANNOTATION;
 use crds::{AnalysisTemplateRef, BlueGreenStrategy, CanaryStrategy, RolloutAnalysis};
 
-use super::{Checked, Problem, invalid, missing, selector_matches};
+use super::{Checked, Problem, invalid, missing};
 use crate::Observation;
 
 pub(super) fn check(seen: &Observation, canary: &CanaryStrategy) -> Checked {
@@ -56,21 +56,15 @@ fn service(seen: &Observation, path: &str, name: &str) -> Checked {
         let right = format!("Service \"{name}\" is managed by another Rollout: \"{other}\"");
         return Err(missing(path, format!("\"{name}\""), right));
     }
-    let selector = service.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
-    let labels = seen.rollout.spec.template.as_ref().map(crds::PodTemplate::labels).unwrap_or_default();
-    let wanted: std::collections::BTreeMap<String, String> =
-        selector.into_iter().filter(|(key, _)| key != crds::words::POD_TEMPLATE_HASH_LABEL).collect();
-    let as_selector = crds::LabelSelector { match_labels: Some(wanted), match_expressions: None };
-    if !selector_matches(&as_selector, &labels) {
-        let right = format!("Service \"{name}\" has unmatch label \"{}\" in rollout", mismatch(&as_selector, &labels));
+    let label = |key: &str| seen.rollout.spec.template.as_ref().and_then(|template| template.label(key));
+    let mut selector = service.spec.iter().flat_map(|spec| spec.selector.iter().flatten());
+    let mismatch = selector
+        .find(|(key, value)| *key != crds::words::POD_TEMPLATE_HASH_LABEL && label(key) != Some(value.as_str()));
+    if let Some((key, _)) = mismatch {
+        let right = format!("Service \"{name}\" has unmatch label \"{key}\" in rollout");
         return Err(missing(path, format!("\"{name}\""), right));
     }
     Ok(())
-}
-
-fn mismatch(selector: &crds::LabelSelector, labels: &std::collections::BTreeMap<String, String>) -> String {
-    let wanted = selector.match_labels.iter().flatten();
-    wanted.filter(|(key, value)| labels.get(*key) != Some(value)).map(|(key, _)| key.clone()).next().unwrap_or_default()
 }
 
 fn analyses(seen: &Observation, canary: &CanaryStrategy) -> Checked {

@@ -1,5 +1,7 @@
 //! The steps of a canary.
 
+use std::fmt;
+
 use crds::{CanaryStep, CanaryStrategy, SetCanaryScale, SetHeaderRoute};
 
 use super::{Checked, invalid, unsupported};
@@ -7,7 +9,7 @@ use super::{Checked, invalid, unsupported};
 pub(super) fn check(canary: &CanaryStrategy) -> Checked {
     let most = canary.traffic_routing.as_ref().and_then(|routing| routing.max_traffic_weight).unwrap_or(100);
     for (index, step) in canary.steps().iter().enumerate() {
-        one(&format!("spec.strategy.canary.steps[{index}]"), step, most, canary)?;
+        one(Place(index), step, most, canary)?;
     }
     if let Some(background) = &canary.analysis
         && let Some(start) = background.starting_step
@@ -19,7 +21,17 @@ pub(super) fn check(canary: &CanaryStrategy) -> Checked {
     Ok(())
 }
 
-fn one(path: &str, step: &CanaryStep, most: i32, canary: &CanaryStrategy) -> Checked {
+/// Where a step stands; written out only when there is something to say.
+#[derive(Clone, Copy)]
+struct Place(usize);
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "spec.strategy.canary.steps[{}]", self.0)
+    }
+}
+
+fn one(path: Place, step: &CanaryStep, most: i32, canary: &CanaryStrategy) -> Checked {
     let kinds = [
         ("setWeight", step.set_weight.is_some()),
         ("pause", step.pause.is_some()),
@@ -30,11 +42,12 @@ fn one(path: &str, step: &CanaryStep, most: i32, canary: &CanaryStrategy) -> Che
         ("setMirrorRoute", step.set_mirror_route.is_some()),
         ("plugin", step.plugin.is_some()),
     ];
-    let set: Vec<&str> = kinds.iter().filter(|(_, set)| *set).map(|(kind, _)| *kind).collect();
-    let [kind] = set.as_slice() else {
+    let mut present = kinds.iter().filter(|(_, set)| *set).map(|(kind, _)| *kind);
+    let (Some(kind), None) = (present.next(), present.next()) else {
+        let set: Vec<&str> = kinds.iter().filter(|(_, set)| *set).map(|(kind, _)| *kind).collect();
         let found = if set.is_empty() { "nothing".to_owned() } else { set.join(" and ") };
         return Err(invalid(
-            path,
+            path.to_string(),
             found,
             "Step must have one of the following set: experiment, setWeight, setCanaryScale, pause or analysis",
         ));
@@ -42,10 +55,10 @@ fn one(path: &str, step: &CanaryStep, most: i32, canary: &CanaryStrategy) -> Che
     if step.plugin.as_ref().is_some_and(|plugin| plugin.disabled != Some(true)) {
         return Err(invalid(format!("{path}.plugin"), "plugin", "step plugins are not supported yet"));
     }
-    if *kind == "setMirrorRoute" && canary.traffic_routing.as_ref().is_some_and(|routing| routing.nginx.is_some()) {
+    if kind == "setMirrorRoute" && canary.traffic_routing.as_ref().is_some_and(|routing| routing.nginx.is_some()) {
         return Err(invalid(format!("{path}.setMirrorRoute"), "setMirrorRoute", "NGINX cannot mirror requests"));
     }
-    if !["setWeight", "pause", "analysis", "setCanaryScale", "setHeaderRoute", "plugin", "experiment"].contains(kind) {
+    if !["setWeight", "pause", "analysis", "setCanaryScale", "setHeaderRoute", "plugin", "experiment"].contains(&kind) {
         return Err(unsupported(format!("{path}.{kind}")));
     }
     if let Some(weight) = step.set_weight.filter(|weight| !(0..=most).contains(weight)) {
