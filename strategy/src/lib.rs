@@ -16,6 +16,7 @@ mod release;
 pub mod replicas;
 pub mod restart;
 pub mod revision;
+pub mod services;
 pub mod validate;
 pub mod words;
 pub mod workload;
@@ -44,7 +45,7 @@ pub struct Observation {
     pub pods: Option<Vec<restart::Pod>>,
     /// Names of ReplicaSets that it wanted to make and that are somebody else's: another name has to be found.
     pub taken: BTreeSet<String>,
-    /// The Services it names that exist, by name.
+    /// The Services that exist of those it names or once moved, by name.
     pub services: BTreeMap<String, Service>,
     /// The objects that exist among its routers' references, and others of those kinds that it owns.
     pub routes: traffic::Objects,

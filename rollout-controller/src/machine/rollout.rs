@@ -40,7 +40,7 @@ impl Machines {
     pub(super) async fn settle_rollout(&self, key: &Key, name: &Name) -> Next {
         let Some(rollout) = self.view.rollouts.get(name) else {
             self.forget_rollout(key, name);
-            return Next::Rest;
+            return self.give_services_back(key, name).await;
         };
         match &*rollout {
             Guarded::Malformed(malformed) => return self.malformed_rollout(key, name, malformed).await,
@@ -110,6 +110,36 @@ impl Machines {
         self.metrics.unsettled.inc();
         tracing::error!(rollout = %name, rounds = ROUNDS, "found no rest");
         Next::BackOff
+    }
+
+    /// A Rollout that is gone moves no Service any more: each selects again what its user wrote. What is not in the picture may also be
+    /// another instance's, so the API server is asked.
+    async fn give_services_back(&self, key: &Key, name: &Name) -> Next {
+        let services = self.view.services_moved_by(name);
+        if services.is_empty() {
+            return Next::Rest;
+        }
+        match self.writer.api::<Rollout>(&name.namespace).get_metadata_opt(&name.name).await {
+            Ok(Some(_)) => return Next::Rest,
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(rollout = %name, %error, "cannot tell whether the Rollout of these Services is gone");
+                return Next::BackOff;
+            }
+        }
+        for service in services {
+            let action = strategy::services::let_go(&service);
+            let Some(written) = self.write_object(key, &name.namespace, &action).await else { continue };
+            match written.outcome {
+                Outcome::Applied(()) => tracing::info!(rollout = %name, what = written.what, "given back"),
+                Outcome::LookAgain(_) | Outcome::Unavailable(_) => return Next::BackOff,
+                Outcome::Refused(problem) => {
+                    tracing::warn!(rollout = %name, what = written.what, problem, "cannot be given back");
+                    return Next::After(REFUSED_RETRY);
+                }
+            }
+        }
+        Next::Rest
     }
 
     /// Reads the workload that the Rollout references, when it is not in the picture; that it does not exist is no failure.

@@ -9,6 +9,7 @@
 pub mod analysis_gauges;
 mod experiments;
 pub mod gauges;
+mod managed;
 pub mod pods;
 pub mod references;
 pub mod store;
@@ -70,6 +71,7 @@ pub struct View {
     pub workloads: workloads::Workloads,
     index: Index,
     experiment_index: Index,
+    managed: managed::Managed,
     queue: Arc<Queue<Key>>,
 }
 
@@ -93,6 +95,7 @@ impl View {
             workloads: workloads::Workloads::default(),
             index: Index::default(),
             experiment_index: Index::default(),
+            managed: managed::Managed::default(),
             queue,
         }
     }
@@ -130,6 +133,9 @@ impl View {
                 &mut seen.analysis_templates,
                 &mut seen.cluster_analysis_templates,
             );
+        }
+        for service in self.services_moved_by(name) {
+            seen.services.entry(service.name_any()).or_insert_with(|| (*service).clone());
         }
         for reference in traffic::routers(rollout).iter().flat_map(|router| router.references()) {
             let object = self.ingresses.get(&Name::new(name.namespace.clone(), reference.name.clone()));
@@ -177,6 +183,12 @@ impl View {
             }
             Referenced::Route(..) | Referenced::Workload(..) => {}
         }
+    }
+
+    /// The Services whose annotation says that this Rollout moves them.
+    pub fn services_moved_by(&self, rollout: &Name) -> Vec<Arc<Service>> {
+        let names = self.managed.by(rollout).into_iter();
+        names.filter_map(|service| self.services.get(&Name::new(rollout.namespace.clone(), service))).collect()
     }
 
     fn replica_sets_of(&self, rollout: &Rollout) -> Vec<ReplicaSet> {
@@ -302,6 +314,13 @@ impl View {
             let referenced = Referenced::Service(Name::of(meta));
             self.wake_naming(&referenced, by);
             self.wake_experiments_naming(&referenced, by);
+            let (old, new) = both(change);
+            let [before, now] = [old, new].map(|service| service.and_then(strategy::services::managed_by));
+            let name = Name::of(meta);
+            self.managed.change(&name, before, now);
+            for rollout in before.into_iter().chain(now).collect::<std::collections::BTreeSet<_>>() {
+                self.wake(&Key::Rollout(Name::new(name.namespace.clone(), rollout)), by);
+            }
         }
         self.experiments_service_changed(change, by);
     }

@@ -33,8 +33,9 @@ pub fn of_rollout(
     template: &dyn Fn(&Referenced) -> Option<AnalysisTemplateSpec>,
 ) -> BTreeSet<Referenced> {
     let namespace = rollout.metadata.namespace.clone().unwrap_or_default();
-    let mut found: BTreeSet<Referenced> =
-        services(rollout).into_iter().map(|name| Referenced::Service(Name::new(namespace.clone(), name))).collect();
+    let mut found: BTreeSet<Referenced> = strategy::services::named(rollout)
+        .map(|name| Referenced::Service(Name::new(namespace.clone(), name)))
+        .collect();
     for router in traffic::routers(rollout) {
         for reference in router.references() {
             found.insert(Referenced::Route(reference.plural, Name::new(namespace.clone(), reference.name)));
@@ -98,17 +99,6 @@ fn named(namespace: &str, reference: &AnalysisTemplateRef) -> Option<Referenced>
 }
 
 /// The names of the Services a Rollout names.
-fn services(rollout: &Rollout) -> BTreeSet<String> {
-    let Some(strategy) = &rollout.spec.strategy else { return BTreeSet::new() };
-    let canary = strategy.canary.iter().flat_map(|canary| {
-        let ping_pong = canary.ping_pong.iter().flat_map(|both| [Some(&both.ping_service), Some(&both.pong_service)]);
-        [canary.canary_service.as_ref(), canary.stable_service.as_ref()].into_iter().chain(ping_pong)
-    });
-    let blue_green =
-        strategy.blue_green.iter().flat_map(|green| [Some(&green.active_service), green.preview_service.as_ref()]);
-    canary.chain(blue_green).flatten().filter(|name| !name.is_empty()).cloned().collect()
-}
-
 fn template_refs(rollout: &Rollout) -> impl Iterator<Item = &AnalysisTemplateRef> {
     let canary = rollout.spec.strategy.as_ref().and_then(|strategy| strategy.canary.as_ref());
     let blue_green = rollout.spec.strategy.as_ref().and_then(|strategy| strategy.blue_green.as_ref());

@@ -10,5 +10,6 @@ mod lifecycle;
 mod malformed;
 mod restart;
 mod series;
+mod services;
 mod settle;
 mod workload;

@@ -15,6 +15,7 @@ use crds::BlueGreenStrategy;
 
 use self::stage::Stage;
 use crate::Decision;
+use crate::canary::experiment;
 use crate::release::analysis::{self, Kind};
 use crate::release::{Draft, Facts, affinity, history, metadata, services};
 
@@ -66,10 +67,13 @@ pub(crate) fn pass<'a>(facts: Facts<'a>, blue_green: &'a BlueGreenStrategy, mut 
     let leaves = routing::route(&release, &mut draft, stage);
     capacity::scale(&release, &mut draft, capacity::Course { stage, fast, promoting, leaves });
     runs(&release, &mut draft, stage, fast);
+    // Left over from a canary that this Rollout was before.
+    experiment::end_others(&release, &mut draft);
     history::limit(&release, &mut draft);
     status::fill(&release, &mut draft, stage);
     affinity::sync(&release, &mut draft);
     metadata::sync(&release, &mut draft);
+    services::let_go_unnamed(&release, &mut draft);
     if draft.aborted() {
         draft.traffic_first();
     }

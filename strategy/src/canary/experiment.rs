@@ -11,7 +11,7 @@ use crds::{
 };
 use serde_json::json;
 
-use super::{Draft, Release, at, state};
+use super::{Draft, Facts, Release, at, state};
 use crate::release::LOOK_AGAIN;
 use crate::words::reason;
 use crate::{Action, Target, revision};
@@ -102,7 +102,12 @@ pub(super) fn experiments(release: &Release<'_>, draft: &mut Draft) {
     {
         begin(release, draft, step);
     }
-    for one in &release.seen.experiments {
+    end_others(release, draft);
+}
+
+/// Ends the Experiments of this Rollout that its status does not name.
+pub(crate) fn end_others(facts: &Facts<'_>, draft: &mut Draft) {
+    for one in &facts.seen.experiments {
         if phase(one).is_completed() || one.spec.terminate == Some(true) || is_current(&draft.status, one) {
             continue;
         }

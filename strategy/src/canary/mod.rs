@@ -115,6 +115,7 @@ impl Release<'_> {
         status::fill(self, &mut draft, weight);
         affinity::sync(self, &mut draft);
         metadata::sync(self, &mut draft);
+        services::let_go_unnamed(self, &mut draft);
         if draft.aborted() {
             draft.traffic_first();
         }

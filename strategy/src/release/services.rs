@@ -2,11 +2,12 @@
 //!
 //! Invariant: a Service moves to a version only when that has pods, except where somebody is taken off a version at once.
 
-use crds::k8s_openapi::api::core::v1::Service;
 use crds::words::MANAGED_BY_ANNOTATION;
 use serde_json::json;
 
 use super::{Draft, Facts, HASH, pods};
+pub(crate) use crate::services::selected;
+use crate::services::{let_go, managed_by, named};
 use crate::words::reason;
 use crate::{Action, Target};
 
@@ -43,11 +44,26 @@ pub(crate) fn point(facts: &Facts<'_>, draft: &mut Draft, name: &str, hash: &str
     draft.actions.push(Action::PatchService { target, patch });
 }
 
-/// The version a Service selects.
-pub(crate) fn selected(service: &Service) -> Option<&str> {
-    service.spec.as_ref()?.selector.as_ref()?.get(HASH).map(String::as_str)
-}
-
-fn managed_by(service: &Service) -> Option<&str> {
-    service.metadata.annotations.as_ref()?.get(MANAGED_BY_ANNOTATION).map(String::as_str)
+/// Services that the Rollout once moved and names no more, as after another strategy: each selects what its user wrote again. This comes
+/// when everything else is done, and while nothing is released: whoever still comes that way would get the new version.
+pub(crate) fn let_go_unnamed(facts: &Facts<'_>, draft: &mut Draft) {
+    if !draft.actions.is_empty() || !facts.promoted(&draft.status) {
+        return;
+    }
+    let own = facts.rollout.metadata.name.as_deref();
+    let left =
+        facts.seen.services.iter().filter(|(_, service)| managed_by(service).is_some_and(|name| Some(name) == own));
+    for (name, service) in left {
+        if named(facts.rollout).any(|named| named == name) {
+            continue;
+        }
+        let before = selected(service).unwrap_or_default();
+        draft.normal(
+            reason::SWITCH_SERVICE,
+            format!(
+                "Switched selector for service '{name}' from '{before}' to '': the Rollout does not name it any more"
+            ),
+        );
+        draft.actions.push(let_go(service));
+    }
 }
