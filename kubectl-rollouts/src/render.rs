@@ -47,6 +47,9 @@ fn header(info: &RolloutInfo, colours: bool) -> String {
     if !info.message.is_empty() {
         line("Message:", &info.message);
     }
+    if let Some(what) = &info.waits_for {
+        line("Waits for:", what);
+    }
     line("Strategy:", info.strategy.word());
     if let Some(progress) = &info.progress {
         if let Some((done, all)) = progress.step {

@@ -44,6 +44,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// What `status.message` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StatusMessage {
+    /// The words that Argo Rollouts writes, which tools may compare.
+    Argo,
+    /// Those, and what the Rollout waits for.
+    Full,
+}
+
 /// Settings of the controller.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
@@ -99,6 +108,10 @@ pub struct RunArgs {
     /// Prometheus for metrics that name no address.
     #[arg(long, env = "ARGO_ROLLOUTS_PROMETHEUS_ADDRESS")]
     pub prometheus_address: Option<String>,
+    /// What status.message says: argo for the words that Argo Rollouts writes, full to have them followed by what the Rollout waits for
+    /// and until when.
+    #[arg(long, default_value = "argo", value_enum)]
+    pub status_message: StatusMessage,
     /// For how long an analysis may wait for a provider that does not answer before it ends as Error; by default for ever.
     #[arg(long, value_parser = duration)]
     pub analysis_max_hold: Option<Duration>,
@@ -176,6 +189,7 @@ impl RunArgs {
                 prometheus_address: self.prometheus_address.clone(),
                 ..ProviderConfig::default()
             },
+            full_messages: self.status_message == StatusMessage::Full,
             policy: RunPolicy { max_hold: self.analysis_max_hold, ..RunPolicy::default() },
             ..Config::default()
         })

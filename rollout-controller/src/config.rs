@@ -25,6 +25,8 @@ pub struct Config {
     pub measurements: usize,
     /// Settings of the metric providers.
     pub providers: ProviderConfig,
+    /// Whether `status.message` also says what the Rollout waits for and until when.
+    pub full_messages: bool,
     /// How analyses treat a provider that does not answer.
     pub policy: RunPolicy,
     /// For how long a status write that changes nothing but counters and words may wait for company.
@@ -57,6 +59,7 @@ impl Default for Config {
             workers: 10,
             measurements: 64,
             providers: ProviderConfig::default(),
+            full_messages: false,
             policy: RunPolicy::default(),
             coalesce: Duration::from_secs(3),
         }

@@ -86,6 +86,15 @@ impl Default for Controller {
     }
 }
 
+/// Decides the same, with a message that also says what the Rollout waits for.
+fn with_full_messages(decide: Decide) -> Decide {
+    Arc::new(move |seen, now| {
+        let mut decision = decide(seen, now);
+        decision.status.message = strategy::waiting::message(&seen.rollout, &decision.status);
+        decision
+    })
+}
+
 /// Runs a controller until `shutdown`.
 ///
 /// # Errors
@@ -127,7 +136,7 @@ impl Controller {
             move |name| queue.wake(&Key::AnalysisRun(name.clone())),
         );
         let machines = Arc::new(Machines::new(
-            self.decide.clone(),
+            if config.full_messages { with_full_messages(self.decide.clone()) } else { self.decide.clone() },
             self.view.clone(),
             self.queue.clone(),
             Writer::new(client, leadership.clone(), self.metrics.clone()),

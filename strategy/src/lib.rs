@@ -18,6 +18,7 @@ pub mod restart;
 pub mod revision;
 pub mod services;
 pub mod validate;
+pub mod waiting;
 pub mod words;
 pub mod workload;
 

@@ -25,6 +25,8 @@ pub mod condition {
     pub const RETRY: &str = "RolloutRetry";
     /// The release was taken back.
     pub const ABORTED: &str = "RolloutAborted";
+    /// Reason of the condition Aborted, which tells why a release was last taken back. It is `False` once that is over.
+    pub const LAST_ABORT: &str = "LastAbort";
     /// No progress for too long.
     pub const DEADLINE: &str = "ProgressDeadlineExceeded";
     /// The spec cannot be carried out.

@@ -65,7 +65,7 @@ fn happen_unseen(world: &mut World, what: &str) -> bool {
             world.pods_ready(i32::try_from(number()).unwrap());
             pods = false;
         }
-        "look" | "duration" => pods = false,
+        "look" | "duration" | "waits" => pods = false,
         "broken" => {
             world.broken.insert(rest.to_owned());
         }
@@ -151,7 +151,11 @@ fn play(title: &str, scenario: &Scenario) -> Vec<Moment> {
             on: moment.on.clone(),
             writes: world.writes.split_off(writes),
             events: world.events.split_off(events),
-            shows: if moment.on == "duration" { world.duration() } else { world.summary() },
+            shows: match moment.on.as_str() {
+                "duration" => world.duration(),
+                "waits" => world.waits(),
+                _ => world.summary(),
+            },
         });
         let rest = world.decide();
         assert!(

@@ -172,6 +172,8 @@ pub struct RolloutInfo {
     pub state: State,
     /// Why; may be empty.
     pub message: String,
+    /// What it waits for and until when, in a sentence; `None` when nothing is waited for.
+    pub waits_for: Option<String>,
     /// Its strategy.
     pub strategy: StrategyKind,
     /// Steps and weights of a canary release.
@@ -200,6 +202,7 @@ impl RolloutInfo {
             tree: tree::of(picture, state.clone(), now),
             state,
             message,
+            waits_for: rollout.status.as_ref().and_then(|status| strategy::waiting::waits_for(rollout, status)),
         }
     }
 }

@@ -8,6 +8,7 @@ mod harness;
 mod lease;
 mod lifecycle;
 mod malformed;
+mod messages;
 mod restart;
 mod series;
 mod services;

@@ -30,7 +30,8 @@ fn service(metadata: Value, selector: Value) -> Value {
 
 /// What a Service selects, and whose it is.
 fn found(cluster: &Cluster, name: &str) -> (Value, Value) {
-    let object = cluster.store().get("v1", "Service", "shop", name).map_or(Value::Null, |object| harness::json(&object));
+    let object =
+        cluster.store().get("v1", "Service", "shop", name).map_or(Value::Null, |object| harness::json(&object));
     (object["spec"]["selector"].clone(), object["metadata"]["annotations"][MANAGED].clone())
 }
 

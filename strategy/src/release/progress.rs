@@ -63,6 +63,7 @@ pub(crate) fn paused(facts: &Facts<'_>, draft: &mut Draft) {
 
 /// The condition Progressing: `moved` says that pods came or went, `clock_runs` that time without progress counts.
 pub(crate) fn progressing(facts: &Facts<'_>, draft: &mut Draft, moved: bool, clock_runs: bool) {
+    state::remember_abort(facts, draft);
     if draft.aborted() {
         return;
     }

@@ -135,8 +135,17 @@ pub(crate) fn abort(facts: &Facts<'_>, draft: &mut Draft) {
     }
     draft.status.aborted_at = Some(at(facts.now));
     conditions::set(&mut draft.status, "Progressing", "False", condition::ABORTED, &message, facts.now);
+    conditions::set(&mut draft.status, "Aborted", "True", condition::LAST_ABORT, &message, facts.now);
     draft.warning(reason::ABORTED, message);
     finished(facts, draft, "Aborted");
+}
+
+/// An abort that is over is remembered with its reason until the next one.
+pub(crate) fn remember_abort(facts: &Facts<'_>, draft: &mut Draft) {
+    let last = conditions::find(&draft.status, "Aborted").filter(|found| found.status == "True");
+    if let Some(message) = last.map(|last| last.message.clone()).filter(|_| !draft.aborted()) {
+        conditions::set(&mut draft.status, "Aborted", "False", condition::LAST_ABORT, &message, facts.now);
+    }
 }
 
 /// The release is over, in this way.

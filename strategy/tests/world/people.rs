@@ -31,6 +31,15 @@ impl World {
         serde_json::to_string(&status.duration).unwrap()
     }
 
+    /// What the release waits for, and why it was last aborted.
+    pub fn waits(&self) -> String {
+        let status = self.seen.rollout.status.clone().unwrap_or_default();
+        let waits = strategy::waiting::waits_for(&self.seen.rollout, &status);
+        let last = strategy::conditions::find(&status, "Aborted");
+        let last = last.map(|last| format!("; last abort ({}): {}", last.last_transition_time.0, last.message));
+        format!("{}{}", waits.as_deref().unwrap_or("nothing"), last.unwrap_or_default())
+    }
+
     pub fn patch_spec(&mut self, patch: &Value) {
         self.seen.rollout = patched(&self.seen.rollout, &json!({ "spec": patch }));
         self.bump();
