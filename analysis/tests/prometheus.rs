@@ -40,6 +40,8 @@ fn request(address: &str, metric: Value, args: Value) -> MeasureRequest {
         id: MeasureId { metric: "errors".to_owned(), measurement: 0, attempt: 0 },
         namespace: "shop".to_owned(),
         run: "web-1".to_owned(),
+        uid: "0c1d".to_owned(),
+        started_at: now(),
         metric: serde_json::from_value(whole).unwrap(),
         args: serde_json::from_value(args).unwrap(),
     }
@@ -230,9 +232,7 @@ async fn secrets_never_come_back() {
 
 #[tokio::test]
 async fn what_is_not_there_yet_says_so() {
-    let mut job = request("", json!({}), json!([]));
-    job.metric.provider = serde_json::from_value(json!({"graphite": {"address": "http://x", "query": "x"}})).unwrap();
-    assert_eq!(error(providers().measure(&job, &OneSecret, now()).await), "provider graphite is not supported yet");
-    let sigv4 = json!({"authentication": {"sigv4": {"region": "x"}}});
-    assert_eq!(error(measure("http://127.0.0.1:1", sigv4).await), "authentication.sigv4 is not supported yet");
+    let mut plugin = request("", json!({}), json!([]));
+    plugin.metric.provider = serde_json::from_value(json!({"plugin": {"mine/one": {}}})).unwrap();
+    assert_eq!(error(providers().measure(&plugin, &OneSecret, now()).await), "provider plugin is not supported yet");
 }

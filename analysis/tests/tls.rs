@@ -62,6 +62,8 @@ async fn measure(provider: &serde_json::Value) -> MeasureOutcome {
         id: MeasureId { metric: "m".to_owned(), measurement: 0, attempt: 0 },
         namespace: "shop".to_owned(),
         run: "web-1".to_owned(),
+        uid: "0c1d".to_owned(),
+        started_at: now(),
         metric: serde_json::from_value(json!({ "name": "m", "provider": provider })).unwrap(),
         args: Vec::new(),
     };

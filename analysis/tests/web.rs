@@ -34,6 +34,8 @@ fn request(url: &str, metric: Value, args: Value) -> MeasureRequest {
         id: MeasureId { metric: "version".to_owned(), measurement: 0, attempt: 0 },
         namespace: "shop".to_owned(),
         run: "web-1".to_owned(),
+        uid: "0c1d".to_owned(),
+        started_at: now(),
         metric: serde_json::from_value(whole).unwrap(),
         args: serde_json::from_value(args).unwrap(),
     }
@@ -97,7 +99,6 @@ async fn wrong_questions_are_errors() {
             json!({"authentication": {"oauth2": {"tokenUrl": "login", "clientId": "a"}}}),
             "authentication.oauth2.tokenUrl is not a valid URL",
         ),
-        (json!({"authentication": {"sigv4": {"region": "x"}}}), "authentication.sigv4 is not supported yet"),
         (json!({"headers": [{"key": "a b", "value": "x"}]}), "\"a b\" is not a valid name of an HTTP header"),
         (
             json!({"jsonPath": "{$.major}", "successCondition": "result < 2"}),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use analysis::provider::ProviderConfig;
+use analysis::provider::{Environment, Guard, ProviderConfig};
 use analysis::run::RunPolicy;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
@@ -112,6 +112,12 @@ pub struct RunArgs {
     /// and until when.
     #[arg(long, default_value = "argo", value_enum)]
     pub status_message: StatusMessage,
+    /// The only hosts that metrics may ask, separated by commas, such as prometheus.monitoring,*.example.com; by default all.
+    #[arg(long, value_delimiter = ',')]
+    pub analysis_allowed_hosts: Vec<String>,
+    /// Let metrics ask link-local addresses and those that serve cloud metadata (and with it credentials).
+    #[arg(long)]
+    pub analysis_allow_link_local: bool,
     /// For how long an analysis may wait for a provider that does not answer before it ends as Error; by default for ever.
     #[arg(long, value_parser = duration)]
     pub analysis_max_hold: Option<Duration>,
@@ -187,6 +193,9 @@ impl RunArgs {
             measurements: self.analysis_threads.max(1),
             providers: ProviderConfig {
                 prometheus_address: self.prometheus_address.clone(),
+                namespace: own_namespace.to_owned(),
+                environment: Environment::new(std::env::vars()),
+                guard: Guard { link_local: self.analysis_allow_link_local, hosts: self.analysis_allowed_hosts.clone() },
                 ..ProviderConfig::default()
             },
             full_messages: self.status_message == StatusMessage::Full,

@@ -26,6 +26,8 @@ use crate::view::store::Name;
 
 /// No measurement takes longer, whatever its provider does.
 const DEADLINE: Duration = Duration::from_mins(10);
+/// The same for those that wait for something which takes its time.
+const LONG_DEADLINE: Duration = Duration::from_hours(24 * 7);
 /// Time to read a Secret.
 const SECRET_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -135,12 +137,21 @@ impl Pool {
 
     async fn measure(self, run: RunId, request: MeasureRequest, trace: Option<Trace>) {
         let inner = &*self.0;
-        let Ok(_permit) = inner.permits.acquire().await else { return };
+        // One that waits for minutes, for a Job or a judge elsewhere, takes nobody's place.
+        let waits = inner.providers.waits(&request.metric);
+        let _permit = if waits {
+            None
+        } else {
+            let Ok(permit) = inner.permits.acquire().await else { return };
+            Some(permit)
+        };
+        let deadline = if waits { LONG_DEADLINE } else { DEADLINE };
         let in_flight = Counted::new(inner.metrics.clone());
         let started_at = inner.clock.now();
+        let begun = tokio::time::Instant::now();
         let asked = inner.providers.measure(&request, &inner.secrets, started_at);
-        let outcome = tokio::time::timeout(DEADLINE, asked).await.unwrap_or_else(|_| MeasureOutcome::NoAnswer {
-            reason: format!("no answer within {} s", DEADLINE.as_secs()),
+        let outcome = tokio::time::timeout(deadline, asked).await.unwrap_or_else(|_| MeasureOutcome::NoAnswer {
+            reason: format!("no answer within {} s", deadline.as_secs()),
         });
         drop(in_flight);
         let finished_at = inner.clock.now();
@@ -168,7 +179,9 @@ impl Pool {
                 ],
             );
         }
-        inner.metrics.measurements.get_or_create(&MeasurementLabels { provider, outcome: word }).inc();
+        let labels = MeasurementLabels { provider, outcome: word };
+        inner.metrics.measurements.get_or_create(&labels).inc();
+        inner.metrics.measurement_seconds.get_or_create(&labels).observe(begun.elapsed().as_secs_f64());
         {
             let mut state = inner.lock();
             let waited_for = state.in_flight.get_mut(&run).is_some_and(|map| map.remove(&request.id).is_some());
@@ -218,25 +231,37 @@ impl Drop for Counted {
 #[derive(Clone)]
 struct SecretReader(Client);
 
+impl SecretReader {
+    async fn read(&self, namespace: &str, name: &str) -> Result<Secret, SecretError> {
+        let api: Api<Secret> = Api::namespaced(self.0.clone(), namespace);
+        match tokio::time::timeout(SECRET_TIMEOUT, api.get(name)).await {
+            Ok(Ok(secret)) => Ok(secret),
+            Ok(Err(Error::Api(status))) if status.code < 500 && status.code != 429 => {
+                Err(SecretError::Missing(format!("failed to get secret \"{name}\": {}", status.message)))
+            }
+            Ok(Err(error)) => Err(SecretError::Unavailable(format!("failed to get secret \"{name}\": {error}"))),
+            Err(_) => Err(SecretError::Unavailable(format!("failed to get secret \"{name}\": no answer"))),
+        }
+    }
+}
+
+fn text(name: &str, key: &str, bytes: Vec<u8>) -> Result<String, SecretError> {
+    String::from_utf8(bytes)
+        .map_err(|_| SecretError::Missing(format!("key \"{key}\" of secret \"{name}\" is not text")))
+}
+
 #[async_trait]
 impl Secrets for SecretReader {
     async fn get(&self, namespace: &str, name: &str, key: &str) -> Result<String, SecretError> {
-        let api: Api<Secret> = Api::namespaced(self.0.clone(), namespace);
-        let secret = match tokio::time::timeout(SECRET_TIMEOUT, api.get(name)).await {
-            Ok(Ok(secret)) => secret,
-            Ok(Err(Error::Api(status))) if status.code < 500 && status.code != 429 => {
-                return Err(SecretError::Missing(format!("failed to get secret \"{name}\": {}", status.message)));
-            }
-            Ok(Err(error)) => {
-                return Err(SecretError::Unavailable(format!("failed to get secret \"{name}\": {error}")));
-            }
-            Err(_) => return Err(SecretError::Unavailable(format!("failed to get secret \"{name}\": no answer"))),
-        };
-        let value = secret.data.as_ref().and_then(|data| data.get(key));
+        let value = self.read(namespace, name).await?.data.and_then(|mut data| data.remove(key));
         let Some(value) = value else {
             return Err(SecretError::Missing(format!("key \"{key}\" does not exist in secret \"{name}\"")));
         };
-        String::from_utf8(value.0.clone())
-            .map_err(|_| SecretError::Missing(format!("key \"{key}\" of secret \"{name}\" is not text")))
+        text(name, key, value.0)
+    }
+
+    async fn all(&self, namespace: &str, name: &str) -> Result<BTreeMap<String, String>, SecretError> {
+        let data = self.read(namespace, name).await?.data.unwrap_or_default();
+        data.into_iter().map(|(key, value)| Ok((key.clone(), text(name, &key, value.0)?))).collect()
     }
 }

@@ -108,6 +108,8 @@ pub struct Metrics {
     pub step_errors: Family<StepLabel, Counter>,
     /// Measurements by provider and outcome.
     pub measurements: Family<MeasurementLabels, Counter>,
+    /// Seconds of measurements.
+    pub measurement_seconds: Family<MeasurementLabels, Histogram, fn() -> Histogram>,
     /// Measurements which are being made.
     pub measurements_in_flight: Gauge,
     /// AnalysisRuns which wait for a provider that does not answer.
@@ -157,6 +159,7 @@ impl Metrics {
             step_successes: Family::default(),
             step_errors: Family::default(),
             measurements: Family::default(),
+            measurement_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
             measurements_in_flight: Gauge::default(),
             analysis_holds: Gauge::default(),
             events: Family::default(),
@@ -205,6 +208,11 @@ impl Metrics {
         r.register("rollouts_step_success", "Steps which were completed", self.step_successes.clone());
         r.register("rollouts_step_error", "Steps at which a release was aborted", self.step_errors.clone());
         r.register("analysis_measurements", "Measurements by provider and outcome", self.measurements.clone());
+        r.register(
+            "analysis_measurement_seconds",
+            "Seconds of one measurement by provider and outcome",
+            self.measurement_seconds.clone(),
+        );
         r.register(
             "analysis_measurements_in_flight",
             "Measurements which are being made",

@@ -176,6 +176,16 @@ impl Value {
         Ok(Self::Array(Arc::new(Array { items, elem, labels: None, depth, size })))
     }
 
+    /// A list of anything.
+    pub(crate) fn list(items: Vec<Self>) -> Result<Self, ConditionError> {
+        Self::array(items, Elem::Any)
+    }
+
+    /// A map with these names.
+    pub(crate) fn object<const N: usize>(entries: [(&str, Self); N]) -> Result<Self, ConditionError> {
+        Self::map(entries.into_iter().map(|(name, value)| (Key::Str(name.to_owned()), value)).collect())
+    }
+
     pub(super) fn map(entries: BTreeMap<Key, Self>) -> Result<Self, ConditionError> {
         let (depth, size) = Self::extent(entries.values())?;
         Ok(Self::Map(Arc::new(Map { entries, depth, size })))

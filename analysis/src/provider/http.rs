@@ -9,28 +9,40 @@
 //! | too many redirects, an address or header that cannot be sent, an answer above the limit | error |
 
 use std::error::Error as _;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use base64::Engine as _;
+use crds::jiff::Timestamp;
 use crds::{Authentication, BasicAuthConfig, OAuth2Config, Sigv4Config, WebMetricHeader};
 use http::StatusCode;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder, Url};
 use tokio::time::Instant;
 
-use super::Outcome;
+use super::aws::credentials::{Aws, Wanted};
+use super::aws::sigv4::{self, Scope};
+use super::guard::{self, Guard};
 use super::oauth2::Tokens;
+use super::{Outcome, ProviderConfig};
 use crate::condition::goduration;
+
+/// How often a connection is tried again within one measurement.
+const RETRIES: u32 = 2;
+/// About how long before the first of these; the next one takes twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// A request that is wrong before it is sent.
 pub(super) type Wrong = String;
 
-/// With and without verification of certificates; a client that cannot be made says why.
+/// Connections of all providers, with and without verification of certificates; a client that cannot be made says why.
 #[derive(Debug)]
-pub(super) struct Clients {
-    strict: Result<Client, String>,
-    lenient: Result<Client, String>,
+pub(super) struct Http {
+    pub(super) config: ProviderConfig,
+    strict: OnceLock<Result<Client, String>>,
+    lenient: OnceLock<Result<Client, String>>,
     tokens: Tokens,
+    pub(super) aws: Aws,
 }
 
 /// What a provider asks, before it is known who it is.
@@ -40,14 +52,81 @@ pub(super) struct Question<'a> {
     pub(super) headers: HeaderMap,
     /// For all of it, a token included.
     pub(super) timeout: Duration,
-    pub(super) limit: usize,
-    /// What to do about a longer answer.
+    /// What to do about an answer above the limit.
     pub(super) too_large: &'static str,
+    /// How the request is signed for AWS, if it is.
+    pub(super) signature: Option<Signature>,
 }
 
-impl Clients {
-    pub(super) fn new() -> Self {
-        Self { strict: client(false), lenient: client(true), tokens: Tokens::default() }
+/// A signature for AWS.
+#[derive(Debug)]
+pub(super) struct Signature {
+    pub(super) region: String,
+    pub(super) service: &'static str,
+    pub(super) profile: Option<String>,
+    pub(super) role: Option<String>,
+    pub(super) now: Timestamp,
+}
+
+impl Question<'_> {
+    /// Without authentication of a kind that the metric chooses.
+    pub(super) fn plain(timeout: Duration) -> Self {
+        Self {
+            authentication: None,
+            insecure: None,
+            headers: HeaderMap::new(),
+            timeout,
+            too_large: "ask for less",
+            signature: None,
+        }
+    }
+
+    /// Adds a header that holds a secret.
+    pub(super) fn secret(mut self, name: &'static str, value: &str) -> Result<Self, Outcome> {
+        // A secret that was read from a file often ends in a newline.
+        let mut value = HeaderValue::from_str(value.trim()).map_err(|_| {
+            Outcome::error(format!("the value of the HTTP header {name} has characters that are not allowed"))
+        })?;
+        value.set_sensitive(true);
+        self.headers.insert(HeaderName::from_static(name), value);
+        Ok(self)
+    }
+}
+
+impl Http {
+    pub(super) fn new(config: ProviderConfig) -> Self {
+        let aws = Aws::new(config.environment.clone());
+        Self { config, strict: OnceLock::new(), lenient: OnceLock::new(), tokens: Tokens::default(), aws }
+    }
+
+    /// The signature that `authentication.sigv4` asks for.
+    pub(super) async fn signature(
+        &self,
+        authentication: Option<&Authentication>,
+        service: &'static str,
+        now: Timestamp,
+    ) -> Result<Option<Signature>, Outcome> {
+        let config = authentication.and_then(|authentication| authentication.sigv4.as_ref());
+        let Some(config) = config.filter(|config| **config != Sigv4Config::default()) else { return Ok(None) };
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
+        let profile = given(&config.profile);
+        let region = self.aws.region(config.region.as_deref(), profile.as_deref()).await?;
+        Ok(Some(Signature { region, service, profile, role: given(&config.role_arn), now }))
+    }
+
+    async fn sign(
+        &self,
+        client: &Client,
+        request: RequestBuilder,
+        signature: &Signature,
+    ) -> Result<RequestBuilder, Outcome> {
+        let Signature { region, service, profile, role, now } = signature;
+        let wanted = Wanted { region: region.clone(), profile: profile.clone(), role: role.clone() };
+        let credentials = self.aws.get(&wanted, *now).await?;
+        let mut request = request.build().map_err(|error| failure(error, Duration::ZERO))?;
+        let scope = Scope { region, service, now: *now };
+        sigv4::sign(&mut request, &credentials, scope).map_err(Outcome::error)?;
+        Ok(RequestBuilder::from_parts(client.clone(), request))
     }
 
     /// Asks, with a token where the metric wants one, and reads the whole answer, whatever its status. A token that is not taken any more
@@ -67,11 +146,16 @@ impl Clients {
             let mut known = false;
             // A header that the user wrote himself goes before.
             if let Some(config) = oauth2.filter(|_| !headers.contains_key(AUTHORIZATION)) {
-                let granted = self.tokens.header(client, config, left()).await?;
+                let granted = self.tokens.header(self, client, config, left()).await?;
                 known = granted.known;
                 headers.insert(AUTHORIZATION, granted.header);
             }
-            let answer = send(request(client).headers(headers), left(), question.limit, question.too_large).await?;
+            let limit = self.config.response_limit;
+            let mut request = request(client).headers(headers);
+            if let Some(signature) = &question.signature {
+                request = self.sign(client, request, signature).await?;
+            }
+            let answer = self.send(request, left(), limit, question.too_large).await?;
             match oauth2 {
                 Some(config) if known && answer.0 == StatusCode::UNAUTHORIZED => self.tokens.forget(config),
                 Some(_) | None => return Ok(answer),
@@ -80,13 +164,88 @@ impl Clients {
     }
 
     fn get(&self, insecure: Option<bool>) -> Result<&Client, Outcome> {
-        let client = if insecure == Some(true) { &self.lenient } else { &self.strict };
+        let insecure = insecure == Some(true);
+        let client = if insecure { &self.lenient } else { &self.strict };
+        let client = client.get_or_init(|| client_of(insecure, &self.config.guard));
         client.as_ref().map_err(|error| Outcome::error(format!("failed to set up TLS: {error}")))
+    }
+
+    /// Asks and reads the JSON of a good answer; `who` is for the messages.
+    pub(super) async fn json(
+        &self,
+        who: &str,
+        question: Question<'_>,
+        request: impl Fn(&Client) -> RequestBuilder,
+    ) -> Result<serde_json::Value, Outcome> {
+        let (status, body) = self.ask(question, request).await?;
+        good(who, status, &body)?;
+        serde_json::from_slice(&body)
+            .map_err(|error| Outcome::error(format!("the answer of {who} is no JSON ({error}): {}", excerpt(&body))))
+    }
+
+    /// Sends and reads the whole answer, whatever its status; `too_large` says what to do about a longer one. When no connection can
+    /// be made, which asks nobody twice, it is tried again a little later.
+    pub(super) async fn send(
+        &self,
+        request: RequestBuilder,
+        timeout: Duration,
+        limit: usize,
+        too_large: &str,
+    ) -> Result<(StatusCode, Vec<u8>), Outcome> {
+        let begun = Instant::now();
+        let (client, request) = request.timeout(timeout).build_split();
+        let request = request.map_err(|error| failure(error, timeout))?;
+        self.config.guard.check(request.url()).map_err(|refused| Outcome::error(refused.to_string()))?;
+        let mut retries = 0;
+        let mut answer = loop {
+            let Some(mut again) = request.try_clone() else {
+                return Err(Outcome::error("the request cannot be sent: its body can be read once only"));
+            };
+            *again.timeout_mut() = Some(timeout.saturating_sub(begun.elapsed()));
+            match client.execute(again).await {
+                Ok(answer) => break answer,
+                Err(error) if error.is_connect() && retries < RETRIES && guard::refusal(&error).is_none() => {
+                    let pause = FIRST_PAUSE.mul_f64(f64::from(1 << retries) * (0.5 + fastrand::f64()));
+                    retries += 1;
+                    if begun.elapsed() + pause >= timeout {
+                        return Err(failure(error, timeout));
+                    }
+                    tokio::time::sleep(pause).await;
+                }
+                Err(error) => return Err(failure(error, timeout)),
+            }
+        };
+        let status = answer.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| failure(error, timeout))? {
+            if body.len() + chunk.len() > limit {
+                return Err(Outcome::error(format!("the answer is larger than {limit} bytes: {too_large}")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok((status, body))
     }
 }
 
-fn client(insecure: bool) -> Result<Client, String> {
-    let builder = Client::builder().user_agent("rollout-controller").connect_timeout(Duration::from_secs(10));
+/// What is not a good answer, for services that say with the status whether it is one.
+pub(super) fn good(who: &str, status: StatusCode, body: &[u8]) -> Result<(), Outcome> {
+    if no_answer(status) {
+        return Err(Outcome::NoAnswer { reason: format!("{who} answered {status}") });
+    }
+    if !status.is_success() {
+        let kind = if matches!(status.as_u16(), 401 | 403) { "authentication error" } else { "non 2xx" };
+        let code = status.as_u16();
+        return Err(Outcome::error(format!("received {kind} response code: {code}: {}", excerpt(body))));
+    }
+    Ok(())
+}
+
+fn client_of(insecure: bool, guard: &Guard) -> Result<Client, String> {
+    let builder = Client::builder()
+        .user_agent("rollout-controller")
+        .connect_timeout(Duration::from_secs(10))
+        .redirect(guard.redirects())
+        .dns_resolver(guard::resolver(guard));
     let builder = if insecure { builder.tls_danger_accept_invalid_certs(true) } else { builder };
     builder.build().map_err(|error| chain(&error))
 }
@@ -109,24 +268,20 @@ pub(super) fn timeout(seconds: Option<i64>, default: Duration) -> Duration {
     }
 }
 
-/// The headers that a metric asks for; a token comes with [`Clients::ask`]. Empty blocks of authentication count as absent: Argo Rollouts writes them.
+/// The headers that a metric asks for; a token comes with [`Http::ask`]. Empty blocks of authentication count as absent: Argo Rollouts writes them.
 pub(super) fn headers(
     authentication: Option<&Authentication>,
     extra: Option<&[WebMetricHeader]>,
 ) -> Result<HeaderMap, Wrong> {
     let mut headers = HeaderMap::new();
-    if let Some(Authentication { sigv4, oauth2: _, basic_auth }) = authentication {
-        if sigv4.as_ref().is_some_and(|config| *config != Sigv4Config::default()) {
-            return Err("authentication.sigv4 is not supported yet".to_owned());
-        }
-        if let Some(basic) = basic_auth.as_ref().filter(|config| **config != BasicAuthConfig::default()) {
-            let (user, password) = (basic.username.as_deref(), basic.password.as_deref());
-            let pair = format!("{}:{}", user.unwrap_or_default(), password.unwrap_or_default());
-            let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
-            let mut value = HeaderValue::from_str(&format!("Basic {encoded}")).map_err(|error| error.to_string())?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
+    let basic = authentication.and_then(|authentication| authentication.basic_auth.as_ref());
+    if let Some(basic) = basic.filter(|config| **config != BasicAuthConfig::default()) {
+        let (user, password) = (basic.username.as_deref(), basic.password.as_deref());
+        let pair = format!("{}:{}", user.unwrap_or_default(), password.unwrap_or_default());
+        let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
+        let mut value = HeaderValue::from_str(&format!("Basic {encoded}")).map_err(|error| error.to_string())?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
     }
     for header in extra.into_iter().flatten() {
         let name = HeaderName::from_bytes(header.key.trim().as_bytes())
@@ -138,26 +293,6 @@ pub(super) fn headers(
         headers.insert(name, value);
     }
     Ok(headers)
-}
-
-/// Sends and reads the whole answer, whatever its status; `too_large` says what to do about a longer one.
-pub(super) async fn send(
-    request: RequestBuilder,
-    timeout: Duration,
-    limit: usize,
-    too_large: &str,
-) -> Result<(StatusCode, Vec<u8>), Outcome> {
-    let answer = request.timeout(timeout).send().await;
-    let mut answer = answer.map_err(|error| failure(error, timeout))?;
-    let status = answer.status();
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|error| failure(error, timeout))? {
-        if body.len() + chunk.len() > limit {
-            return Err(Outcome::error(format!("the answer is larger than {limit} bytes: {too_large}")));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok((status, body))
 }
 
 /// Whether the status says that the server is out of order rather than what it thinks of the question.
@@ -187,6 +322,9 @@ fn chain(error: &reqwest::Error) -> String {
 
 fn failure(error: reqwest::Error, timeout: Duration) -> Outcome {
     let error = error.without_url();
+    if let Some(refused) = guard::refusal(&error) {
+        return Outcome::error(refused.to_string());
+    }
     if error.is_timeout() {
         // Part of the time may have gone into a token.
         let after = Duration::from_secs(timeout.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX));

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::Outcome;
-use super::http::{address, excerpt, no_answer, send};
+use super::http::{Http, address, excerpt, no_answer};
 use crate::template::args::Redactor;
 
 /// A token is renewed this long before it expires, so that it is still good when it arrives.
@@ -73,7 +73,8 @@ impl Tokens {
     /// The `Authorization` header for these settings; asks the issuer when there is no token that is still good.
     pub(super) async fn header(
         &self,
-        http: &Client,
+        http: &Http,
+        by: &Client,
         config: &OAuth2Config,
         timeout: Duration,
     ) -> Result<Granted, Outcome> {
@@ -84,7 +85,7 @@ impl Tokens {
             return Ok(Granted { header, known: true });
         }
         let asked = Instant::now();
-        let answer = fetch(http, &client, timeout).await?;
+        let answer = fetch(http, by, &client, timeout).await?;
         let header = header(&answer)?;
         let until = asked + lifetime(&answer);
         let mut tokens = self.lock();
@@ -119,18 +120,18 @@ fn client(config: &OAuth2Config) -> Result<Account, Outcome> {
     Ok(client)
 }
 
-async fn fetch(http: &Client, client: &Account, timeout: Duration) -> Result<Answer, Outcome> {
+async fn fetch(http: &Http, by: &Client, client: &Account, timeout: Duration) -> Result<Answer, Outcome> {
     let mut fields = vec![("grant_type", "client_credentials")];
     if !client.scopes.is_empty() {
         fields.push(("scope", &client.scopes));
     }
     let begun = Instant::now();
     let (id, secret) = (encoded(&client.id), encoded(&client.secret));
-    let (status, body) = issue(http.post(&client.url).basic_auth(id, Some(secret)).form(&fields), timeout).await?;
+    let (status, body) = issue(http, by.post(&client.url).basic_auth(id, Some(secret)).form(&fields), timeout).await?;
     let (status, body) = if matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED) {
         // Some issuers take the credentials in the body only.
         fields.extend([("client_id", client.id.as_str()), ("client_secret", client.secret.as_str())]);
-        issue(http.post(&client.url).form(&fields), timeout.saturating_sub(begun.elapsed())).await?
+        issue(http, by.post(&client.url).form(&fields), timeout.saturating_sub(begun.elapsed())).await?
     } else {
         (status, body)
     };
@@ -158,7 +159,7 @@ fn encoded(text: &str) -> String {
     out
 }
 
-async fn issue(request: RequestBuilder, timeout: Duration) -> Result<(StatusCode, Vec<u8>), Outcome> {
+async fn issue(http: &Http, request: RequestBuilder, timeout: Duration) -> Result<(StatusCode, Vec<u8>), Outcome> {
     let from_issuer = |outcome| match outcome {
         Outcome::NoAnswer { reason } => {
             Outcome::NoAnswer { reason: format!("the tokenUrl of authentication.oauth2: {reason}") }
@@ -166,9 +167,9 @@ async fn issue(request: RequestBuilder, timeout: Duration) -> Result<(StatusCode
         Outcome::Error { message, metadata } => {
             Outcome::Error { message: format!("the tokenUrl of authentication.oauth2: {message}"), metadata }
         }
-        measured @ Outcome::Measured { .. } => measured,
+        other @ (Outcome::Measured { .. } | Outcome::Judged { .. }) => other,
     };
-    let (status, body) = send(request, timeout, LIMIT, "a token is small").await.map_err(from_issuer)?;
+    let (status, body) = http.send(request, timeout, LIMIT, "a token is small").await.map_err(from_issuer)?;
     if no_answer(status) {
         let reason = format!("the tokenUrl of authentication.oauth2 answered {status}");
         return Err(Outcome::NoAnswer { reason });

@@ -9,6 +9,7 @@
 //! | matrix | flat list of all numbers |
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,8 +19,8 @@ use http::StatusCode;
 use http::header::HeaderMap;
 use serde::Deserialize;
 
-use super::http::{Clients, Question, Wrong, address, excerpt, headers, no_answer, timeout};
-use super::{Context, Outcome, Provider, ProviderConfig, ResolvedRequest};
+use super::http::{Http, Question, Wrong, address, excerpt, headers, no_answer, timeout};
+use super::{Context, Outcome, Provider, ResolvedRequest};
 use crate::condition::{Labels, Program, Value, goduration};
 use crate::words;
 
@@ -33,10 +34,7 @@ const TOO_LARGE: &str = "aggregate in the query, for example sum(…)";
 
 /// Asks Prometheus.
 #[derive(Debug)]
-pub struct Prometheus {
-    config: ProviderConfig,
-    clients: Clients,
-}
+pub(super) struct Prometheus(pub(super) Arc<Http>);
 
 struct Query {
     address: String,
@@ -46,19 +44,14 @@ struct Query {
 }
 
 impl Prometheus {
-    /// With these settings.
-    pub fn new(config: ProviderConfig) -> Self {
-        Self { config, clients: Clients::new() }
-    }
-
     fn query(&self, metric: &PrometheusMetric, now: Timestamp) -> Result<Query, Wrong> {
         let base = metric.address.as_deref().filter(|address| !address.trim().is_empty());
-        let base = base.or(self.config.prometheus_address.as_deref()).ok_or(
+        let base = base.or(self.0.config.prometheus_address.as_deref()).ok_or(
             "no address: set provider.prometheus.address, or ARGO_ROLLOUTS_PROMETHEUS_ADDRESS for the controller",
         )?;
         let base = base.trim().trim_end_matches('/');
         address(base, "prometheus address", "http://prometheus:9090")?;
-        let timeout = timeout(metric.timeout, self.config.default_timeout);
+        let timeout = timeout(metric.timeout, self.0.config.default_timeout);
         let mut fields = vec![("query", metric.query.clone().unwrap_or_default())];
         let path = match &metric.range_query {
             None => {
@@ -91,21 +84,26 @@ impl Prometheus {
         Ok(Query { address: format!("{base}/api/v1/{path}"), fields, headers, timeout })
     }
 
-    async fn send(&self, metric: &PrometheusMetric, query: Query) -> Result<(StatusCode, Vec<u8>), Outcome> {
+    async fn send(
+        &self,
+        metric: &PrometheusMetric,
+        query: Query,
+        now: Timestamp,
+    ) -> Result<(StatusCode, Vec<u8>), Outcome> {
         let length: usize = query.fields.iter().map(|(_, text)| text.len()).sum();
         let question = Question {
             authentication: metric.authentication.as_ref(),
             insecure: metric.insecure,
             headers: query.headers,
             timeout: query.timeout,
-            limit: self.config.response_limit,
             too_large: TOO_LARGE,
+            signature: self.0.signature(metric.authentication.as_ref(), "aps", now).await?,
         };
         let (address, fields) = (&query.address, &query.fields);
         let ask = |client: &reqwest::Client| {
             if length > LONGEST_GET { client.post(address).form(fields) } else { client.get(address).query(fields) }
         };
-        self.clients.ask(question, ask).await
+        self.0.ask(question, ask).await
     }
 }
 
@@ -121,7 +119,7 @@ impl Provider for Prometheus {
             Ok(query) => query,
             Err(message) => return Outcome::Error { message, metadata },
         };
-        let (status, body) = match self.send(metric, query).await {
+        let (status, body) = match self.send(metric, query, context.now).await {
             Ok(answer) => answer,
             Err(Outcome::Error { message, .. }) => return Outcome::Error { message, metadata },
             Err(outcome) => return outcome,

@@ -11,6 +11,7 @@
 //! that the login page of a proxy promotes a release.)
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,8 +19,8 @@ use crds::WebMetric;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
 
-use super::http::{Clients, Question, Wrong, address, excerpt, headers, no_answer, timeout};
-use super::{Context, Outcome, Provider, ProviderConfig, ResolvedRequest, web_path};
+use super::http::{Http, Question, Wrong, address, excerpt, headers, no_answer, timeout};
+use super::{Context, Outcome, Provider, ResolvedRequest, web_path};
 use crate::condition::Value;
 
 /// Time within which an answer must come, when the metric does not say.
@@ -29,18 +30,10 @@ const TOO_LARGE: &str = "ask for less";
 
 /// Asks a web service.
 #[derive(Debug)]
-pub struct Web {
-    config: ProviderConfig,
-    clients: Clients,
-}
+pub(super) struct Web(pub(super) Arc<Http>);
 
 impl Web {
-    /// With these settings.
-    pub fn new(config: ProviderConfig) -> Self {
-        Self { config, clients: Clients::new() }
-    }
-
-    async fn ask(&self, metric: &WebMetric) -> Result<(Value, String), Outcome> {
+    async fn ask(&self, metric: &WebMetric, context: &Context) -> Result<(Value, String), Outcome> {
         let wrong = |message: Wrong| Outcome::error(message);
         let url = address(&metric.url, "web url", "http://web.shop:8080/status").map_err(wrong)?;
         let method = method(metric).map_err(wrong)?;
@@ -54,8 +47,8 @@ impl Web {
             insecure: metric.insecure,
             headers,
             timeout: timeout(metric.timeout_seconds, DEFAULT_TIMEOUT),
-            limit: self.config.response_limit,
             too_large: TOO_LARGE,
+            signature: self.0.signature(metric.authentication.as_ref(), "execute-api", context.now).await?,
         };
         let request = |client: &reqwest::Client| {
             let request = client.request(method.clone(), url.clone());
@@ -64,18 +57,18 @@ impl Web {
                 None => request,
             }
         };
-        let (status, body) = self.clients.ask(question, request).await?;
+        let (status, body) = self.0.ask(question, request).await?;
         read(metric, status, &body)
     }
 }
 
 #[async_trait]
 impl Provider for Web {
-    async fn measure(&self, request: &ResolvedRequest, _: &Context) -> Outcome {
+    async fn measure(&self, request: &ResolvedRequest, context: &Context) -> Outcome {
         let Some(metric) = &request.metric.provider.web else {
             return Outcome::error("the metric has no web provider");
         };
-        match self.ask(metric).await {
+        match self.ask(metric, context).await {
             Ok((value, stored)) => Outcome::Measured { value, stored, metadata: BTreeMap::new() },
             Err(outcome) => outcome,
         }
@@ -121,7 +114,5 @@ fn read(metric: &WebMetric, status: StatusCode, body: &[u8]) -> Result<(Value, S
     let path = metric.json_path.as_deref().unwrap_or_default();
     let found = web_path::first(path, &json).map_err(Outcome::error)?;
     let found = found.ok_or_else(|| Outcome::error(format!("could not find JSONPath in body: {path}")))?;
-    let value = Value::from_json(found).map_err(|error| Outcome::error(error.to_string()))?;
-    let stored = value.json_text().map_err(|error| Outcome::error(error.to_string()))?;
-    Ok((value, stored))
+    super::json_value(found)
 }

@@ -37,6 +37,10 @@ pub struct MeasureRequest {
     pub namespace: String,
     /// Name of the run.
     pub run: String,
+    /// Uid of the run.
+    pub uid: String,
+    /// When the run began.
+    pub started_at: Timestamp,
     /// The metric as written; arguments are filled in when it is measured.
     pub metric: Metric,
     /// The arguments of the run.
@@ -407,6 +411,8 @@ impl Machine<'_> {
                 id,
                 namespace: self.run.metadata.namespace.clone().unwrap_or_default(),
                 run: self.run.metadata.name.clone().unwrap_or_default(),
+                uid: self.run.metadata.uid.clone().unwrap_or_default(),
+                started_at: started,
                 metric: written.clone(),
                 args: given.clone(),
             });

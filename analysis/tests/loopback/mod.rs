@@ -39,6 +39,9 @@ impl Secrets for OneSecret {
 pub struct Asked {
     pub method: Method,
     pub path: String,
+    /// What stands behind `?`.
+    pub query: String,
+    /// The body, or without one the query.
     pub text: String,
     pub headers: HeaderMap,
 }
@@ -56,7 +59,8 @@ async fn handle(State(server): State<Server>, method: Method, uri: Uri, headers:
     } else {
         uri.query().unwrap_or_default().to_owned()
     };
-    server.asked.lock().unwrap().push(Asked { method, path: uri.path().to_owned(), text, headers });
+    let query = uri.query().unwrap_or_default().to_owned();
+    server.asked.lock().unwrap().push(Asked { method, path: uri.path().to_owned(), query, text, headers });
     match server.delay {
         Some(_) => std::future::pending().await,
         None => (server.answer)(),
