@@ -11,6 +11,7 @@ pub mod config;
 pub mod demo;
 pub mod events;
 pub mod health;
+mod jobs;
 pub mod lease;
 pub mod machine;
 pub mod measure;

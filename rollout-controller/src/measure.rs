@@ -1,7 +1,7 @@
 //! Measurements: made in a bounded pool, outside of the settle loop.
 //!
 //! Invariants
-//! - One slow provider delays no decision; a result is handed in and wakes its run.
+//! - One slow provider delays no decision and no other measurement; a result is handed in and wakes its run.
 //! - A measurement is under way at most once ([`MeasureId`] follows from the status of the run).
 //! - A result stays until the status that contains it is written; feeding one twice is harmless.
 //! - Secrets are read when a measurement is made, and kept nowhere.
@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use crds::k8s_openapi::api::core::v1::Secret;
 use crds::kube::api::Api;
 use crds::kube::{Client, Error};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::AbortHandle;
 
 use crate::clock::Clock;
@@ -24,6 +24,8 @@ use crate::metrics::{MeasurementLabels, Metrics};
 use crate::telemetry::{self, Trace};
 use crate::view::store::Name;
 
+/// After this time a measurement gives its place in the pool to another.
+const PLACE: Duration = Duration::from_secs(1);
 /// No measurement takes longer, whatever its provider does.
 const DEADLINE: Duration = Duration::from_mins(10);
 /// The same for those that wait for something which takes its time.
@@ -137,20 +139,13 @@ impl Pool {
 
     async fn measure(self, run: RunId, request: MeasureRequest, trace: Option<Trace>) {
         let inner = &*self.0;
-        // One that waits for minutes, for a Job or a judge elsewhere, takes nobody's place.
-        let waits = inner.providers.waits(&request.metric);
-        let _permit = if waits {
-            None
-        } else {
-            let Ok(permit) = inner.permits.acquire().await else { return };
-            Some(permit)
-        };
-        let deadline = if waits { LONG_DEADLINE } else { DEADLINE };
+        let Ok(permit) = inner.permits.acquire().await else { return };
+        let deadline = if inner.providers.waits(&request.metric) { LONG_DEADLINE } else { DEADLINE };
         let in_flight = Counted::new(inner.metrics.clone());
         let started_at = inner.clock.now();
         let begun = tokio::time::Instant::now();
         let asked = inner.providers.measure(&request, &inner.secrets, started_at);
-        let outcome = tokio::time::timeout(deadline, asked).await.unwrap_or_else(|_| MeasureOutcome::NoAnswer {
+        let outcome = in_place(permit, asked, deadline).await.unwrap_or_else(|| MeasureOutcome::NoAnswer {
             reason: format!("no answer within {} s", deadline.as_secs()),
         });
         drop(in_flight);
@@ -195,6 +190,18 @@ impl Pool {
             state.finished.entry(run.clone()).or_default().push(finished);
         }
         (inner.wake)(&run.name);
+    }
+}
+
+/// Waits for the answer, at most until the deadline, and gives the place to others when it is slow: measurements that are begun at the
+/// same time are bounded, those that wait for a provider which is stuck are in nobody's way.
+async fn in_place<T>(permit: SemaphorePermit<'_>, asked: impl Future<Output = T>, deadline: Duration) -> Option<T> {
+    tokio::pin!(asked);
+    let quick = tokio::time::timeout(PLACE.min(deadline), &mut asked).await;
+    drop(permit);
+    match quick {
+        Ok(outcome) => Some(outcome),
+        Err(_) => tokio::time::timeout(deadline.saturating_sub(PLACE), asked).await.ok(),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::events;
 use crate::health::{self, Readiness};
+use crate::jobs::ClusterJobs;
 use crate::lease::{Elector, Leadership, LeaseConfig};
 use crate::machine::{Decide, Machines};
 use crate::measure::Pool;
@@ -34,6 +35,8 @@ use crate::view::{self, Key, View, watch};
 const FINISH: Duration = Duration::from_secs(15);
 /// Longest time to write the events that are held.
 const FLUSH: Duration = Duration::from_secs(10);
+/// How often the Job of an analysis is looked at.
+const JOB_POLL: Duration = Duration::from_secs(2);
 /// How often it is looked whether the first lists are complete.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -127,19 +130,21 @@ impl Controller {
         let (recorder, sink) = events::recorder(client.clone(), self.metrics.clone(), clock.clone());
         let sink = tokio::spawn(sink.run(flush.clone()));
         let queue = self.queue.clone();
-        let pool = Pool::new(
-            client.clone(),
-            self.providers.clone().unwrap_or_else(|| Providers::new(config.providers.clone())),
-            config.measurements,
-            self.metrics.clone(),
-            clock.clone(),
-            move |name| queue.wake(&Key::AnalysisRun(name.clone())),
-        );
+        let writer = Writer::new(client.clone(), leadership.clone(), self.metrics.clone());
+        let mut providers = self.providers.clone().unwrap_or_else(|| Providers::new(config.providers.clone()));
+        if !providers.knows("job") {
+            let jobs = Arc::new(ClusterJobs(writer.clone()));
+            providers.register("job", Arc::new(analysis::provider::Job::new(jobs, JOB_POLL)));
+        }
+        let pool =
+            Pool::new(client, providers, config.measurements, self.metrics.clone(), clock.clone(), move |name| {
+                queue.wake(&Key::AnalysisRun(name.clone()))
+            });
         let machines = Arc::new(Machines::new(
             if config.full_messages { with_full_messages(self.decide.clone()) } else { self.decide.clone() },
             self.view.clone(),
             self.queue.clone(),
-            Writer::new(client, leadership.clone(), self.metrics.clone()),
+            writer,
             recorder,
             self.metrics.clone(),
             clock,

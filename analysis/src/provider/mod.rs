@@ -14,6 +14,7 @@ mod graphql;
 mod guard;
 mod http;
 mod influxdb;
+mod job;
 mod kayenta;
 mod new_relic;
 mod oauth2;
@@ -40,6 +41,7 @@ use crate::template::args::{self, Redactor};
 
 pub use guard::{Guard, Refused};
 use http::Http;
+pub use job::{GRACE, Job, Jobs, JobsError, Stuck};
 use prometheus::Prometheus;
 use web::Web;
 
@@ -274,6 +276,11 @@ impl Providers {
     /// Adds or replaces a provider; `kind` is the name of its field in a metric.
     pub fn register(&mut self, kind: &'static str, provider: Arc<dyn Provider>) {
         self.known.insert(kind, provider);
+    }
+
+    /// Whether there is a provider of this kind.
+    pub fn knows(&self, kind: &str) -> bool {
+        self.known.contains_key(kind)
     }
 
     /// Whether measurements of the metric spend minutes waiting.

@@ -5,6 +5,7 @@
 mod analysis_run;
 mod events;
 mod harness;
+mod job;
 mod lease;
 mod lifecycle;
 mod malformed;
@@ -13,4 +14,5 @@ mod restart;
 mod series;
 mod services;
 mod settle;
+mod slow_provider;
 mod workload;
