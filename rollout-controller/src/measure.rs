@@ -144,7 +144,7 @@ impl Pool {
         let in_flight = Counted::new(inner.metrics.clone());
         let started_at = inner.clock.now();
         let begun = tokio::time::Instant::now();
-        let asked = inner.providers.measure(&request, &inner.secrets, started_at);
+        let asked = Box::pin(inner.providers.measure(&request, &inner.secrets, started_at));
         let outcome = in_place(permit, asked, deadline).await.unwrap_or_else(|| MeasureOutcome::NoAnswer {
             reason: format!("no answer within {} s", deadline.as_secs()),
         });
@@ -195,8 +195,11 @@ impl Pool {
 
 /// Waits for the answer, at most until the deadline, and gives the place to others when it is slow: measurements that are begun at the
 /// same time are bounded, those that wait for a provider which is stuck are in nobody's way.
-async fn in_place<T>(permit: SemaphorePermit<'_>, asked: impl Future<Output = T>, deadline: Duration) -> Option<T> {
-    tokio::pin!(asked);
+async fn in_place<T>(
+    permit: SemaphorePermit<'_>,
+    mut asked: impl Future<Output = T> + Unpin,
+    deadline: Duration,
+) -> Option<T> {
     let quick = tokio::time::timeout(PLACE.min(deadline), &mut asked).await;
     drop(permit);
     match quick {

@@ -138,7 +138,7 @@ impl Controller {
         }
         let pool =
             Pool::new(client, providers, config.measurements, self.metrics.clone(), clock.clone(), move |name| {
-                queue.wake(&Key::AnalysisRun(name.clone()))
+                queue.wake(&Key::AnalysisRun(name.clone()));
             });
         let machines = Arc::new(Machines::new(
             if config.full_messages { with_full_messages(self.decide.clone()) } else { self.decide.clone() },

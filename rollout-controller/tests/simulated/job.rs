@@ -147,7 +147,7 @@ async fn the_job_of_a_terminated_run_is_deleted() {
     cluster
         .store()
         .modify(("argoproj.io/v1alpha1", "AnalysisRun"), ("default", "run"), |run| {
-            run["spec"]["terminate"] = json!(true)
+            run["spec"]["terminate"] = json!(true);
         })
         .unwrap();
     until("the Job is deleted", || job(&cluster).is_none()).await;
