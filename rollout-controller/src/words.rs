@@ -40,6 +40,8 @@ pub const TOPICS: &[&[&str]] = &[
         "TrafficWeightUpdated",
         "CreatingCanaryIngress",
         "PatchingCanaryIngress",
+        "Updated VirtualService",
+        "UpdatedDestinationRule",
         "SwitchService",
         "RolloutPaused",
         "RolloutResumed",

@@ -50,6 +50,8 @@ pub struct Observation {
     pub services: BTreeMap<String, Service>,
     /// The objects that exist among its routers' references, and others of those kinds that it owns.
     pub routes: traffic::Objects,
+    /// Kinds among its routers' references that the API server does not know.
+    pub unserved: BTreeSet<&'static str>,
     /// AnalysisRuns of its namespace that it controls.
     pub analysis_runs: Vec<AnalysisRun>,
     /// Experiments of its namespace that it controls.

@@ -400,8 +400,8 @@ fn a_version_with_any_traffic_has_the_least_number_of_pods_asked_for() {
 
 #[test]
 fn what_is_not_built_yet_is_refused_by_name() {
-    let spec = json!({ "strategy": { "canary": { "pingPong": { "pingService": "ping", "pongService": "pong" } } } });
-    let field = "spec.strategy.canary.pingPong";
+    let spec = json!({ "strategy": { "canary": { "trafficRouting": { "smi": {} } } } });
+    let field = "spec.strategy.canary.trafficRouting.smi";
     let mut world = nginx(2, &json!([{ "setWeight": 20 }]));
     world.spec(&spec);
     world.settle();

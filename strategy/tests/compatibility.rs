@@ -83,6 +83,17 @@ fn set_by(scenario: &Value) -> Vec<(String, Value)> {
             let routing = json!({ "canaryService": "c", "stableService": "s", "trafficRouting": { "nginx": { "stableIngress": "w" } } });
             crds::json_patch::merge(&mut own, &routing);
         }
+        if let Some(by) = own.as_object_mut().unwrap().shift_remove("istio") {
+            let mut routing =
+                json!({ "trafficRouting": { "istio": { "virtualService": { "name": "w", "routes": ["p"] } } } });
+            if by == "subsets" {
+                routing["trafficRouting"]["istio"]["destinationRule"] =
+                    json!({ "name": "w", "canarySubsetName": "c", "stableSubsetName": "s" });
+            } else if own.get("pingPong").is_some() {
+                routing["pingPong"] = json!({ "pingService": "a", "pongService": "b" });
+            }
+            crds::json_patch::merge(&mut own, &routing);
+        }
         crds::json_patch::merge(&mut spec, &json!({ "strategy": { strategy: own } }));
     }
     crds::json_patch::merge(&mut spec, scenario.get("spec").unwrap_or(&json!({})));

@@ -40,10 +40,11 @@ fn world(row: &Row) -> World {
     let routing = canary.get("trafficRouting").cloned();
     let mut objects = given(&canary, row.spec.as_ref().unwrap_or(&json!({})));
     for object in &mut objects {
-        if object["kind"] == "Rollout" && canary.get("nginx").is_some() {
+        if object["kind"] == "Rollout" && (canary.get("nginx").is_some() || canary.get("istio").is_some()) {
             // What the row says goes over what `nginx: true` stands for.
             let mut over = canary.clone();
             over.as_object_mut().unwrap().shift_remove("nginx");
+            over.as_object_mut().unwrap().shift_remove("istio");
             crds::json_patch::merge(&mut object["spec"]["strategy"]["canary"], &over);
             if let Some(routing) = &routing {
                 crds::json_patch::merge(&mut object["spec"]["strategy"]["canary"]["trafficRouting"], routing);

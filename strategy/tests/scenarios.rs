@@ -65,7 +65,7 @@ fn happen_unseen(world: &mut World, what: &str) -> bool {
             world.pods_ready(i32::try_from(number()).unwrap());
             pods = false;
         }
-        "look" | "duration" | "waits" => pods = false,
+        "look" | "duration" | "waits" | "weights" => pods = false,
         "broken" => {
             world.broken.insert(rest.to_owned());
         }
@@ -154,6 +154,7 @@ fn play(title: &str, scenario: &Scenario) -> Vec<Moment> {
             shows: match moment.on.as_str() {
                 "duration" => world.duration(),
                 "waits" => world.waits(),
+                "weights" => world.weights(),
                 _ => world.summary(),
             },
         });

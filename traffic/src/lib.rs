@@ -4,8 +4,11 @@
 //! empty; only fields a router owns are ever patched, so that what other people wrote on the same object stays.
 #![forbid(unsafe_code)]
 
+pub mod istio;
 pub mod nginx;
 pub mod patch;
+mod routing;
+mod services;
 pub mod words;
 
 use std::collections::BTreeMap;
@@ -13,60 +16,26 @@ use std::collections::BTreeMap;
 use crds::Rollout;
 use serde_json::Value;
 
-/// A share of the traffic, in units of the router's total (`maxTrafficWeight`, 100 unless the user set another).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Weight(pub u32);
+pub use routing::{Additional, HeaderRoute, HeaderValue, MirrorRoute, Routing, Weight};
+pub use services::{Services, services, services_of};
 
-/// One object a router reads or writes, in the Rollout's namespace.
+/// One object a router reads or writes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reference {
-    /// API version, such as `networking.k8s.io/v1`.
+    /// API version, such as `networking.k8s.io/v1`; where a cluster may serve another version of the group, the newest.
     pub api_version: &'static str,
     /// Kind, such as `Ingress`.
     pub kind: &'static str,
     /// Plural resource name, such as `ingresses`.
     pub plural: &'static str,
+    /// Namespace; `None` for the Rollout's.
+    pub namespace: Option<String>,
     /// Object name.
     pub name: String,
 }
 
 /// The objects that exist among the references, as raw JSON so that no field is lost.
 pub type Objects = BTreeMap<Reference, Value>;
-
-/// Requests with a certain header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeaderRoute {
-    /// Name of the route, one of the managed ones.
-    pub name: String,
-    /// Name of the header.
-    pub header: String,
-    /// What it must be.
-    pub value: HeaderValue,
-}
-
-/// What a header must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HeaderValue {
-    /// Exactly this.
-    Exact(String),
-    /// It matches this regular expression.
-    Regex(String),
-}
-
-/// What the traffic should look like.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Routing {
-    /// The canary's share; the stable version has the rest.
-    pub canary: Weight,
-    /// The total, `maxTrafficWeight` or 100.
-    pub max: Weight,
-    /// Requests that go to the canary by a header, whatever the weight.
-    pub headers: Vec<HeaderRoute>,
-    /// Name of the canary Service.
-    pub canary_service: String,
-    /// Name of the stable Service.
-    pub stable_service: String,
-}
 
 /// A write that carries a plan out. Apply them in order; each is safe to repeat.
 #[derive(Clone, Debug, PartialEq)]
@@ -141,12 +110,41 @@ pub fn leftovers(rollout: &Rollout, objects: &Objects) -> Vec<Write> {
         .collect()
 }
 
+/// What not every router can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feature {
+    /// Send requests with certain headers to the canary.
+    HeaderRoutes,
+    /// Copy requests to the canary.
+    MirrorRoutes,
+    /// Two Services that swap roles.
+    PingPong,
+    /// Shares for the versions of an Experiment.
+    ExperimentWeights,
+    /// Weights out of another total than 100.
+    MaxTrafficWeight,
+}
+
+/// The versions, by pod-template hash, that a router's own pointers lead to; `None` for one that leads to every pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Versions {
+    /// Behind the canary's share.
+    pub canary: Option<String>,
+    /// Behind the rest.
+    pub stable: Option<String>,
+}
+
 /// One traffic router of one Rollout.
 pub trait Router {
     /// Name as in `rollout_info{traffic_router}`, such as `Nginx`.
     fn name(&self) -> &'static str;
-    /// Every object that `in_force` and `plan` look at, existing or not.
+    /// Every object that `in_force`, `versions` and `plan` look at, existing or not.
     fn references(&self) -> Vec<Reference>;
+    /// Whether it can do this for this Rollout.
+    ///
+    /// # Errors
+    /// Why not, as a sentence for a person.
+    fn can(&self, feature: Feature) -> Result<(), &'static str>;
     /// The canary's share as the objects say now; `None` while nothing routes to the canary by weight.
     ///
     /// # Errors
@@ -157,18 +155,33 @@ pub trait Router {
     /// # Errors
     /// A referenced object that the user must provide is missing or unsuitable.
     fn plan(&self, desired: &Routing, objects: &Objects) -> Result<Vec<Write>, RouterError>;
-    /// Whether the objects are such that traffic for this stable Service can be routed at all. For telling a person of a
-    /// mistake before anything is done.
+    /// Where the router tells versions apart itself and not by Services: which ones it leads to now.
+    fn versions(&self, objects: &Objects) -> Option<Versions> {
+        let _ = objects;
+        None
+    }
+    /// The write that leads its own pointers to these versions; a version that is not given stays.
+    ///
+    /// # Errors
+    /// A referenced object that the user must provide is missing or unsuitable.
+    fn point(&self, to: &Versions, objects: &Objects) -> Result<Option<Write>, RouterError> {
+        let _ = (to, objects);
+        Ok(None)
+    }
+    /// Whether the objects are such that traffic for these Services can be routed at all. For telling a person of a
+    /// mistake before anything is done. `additional` are Services of Experiments, which may stand in routes as well.
     ///
     /// # Errors
     /// The first object that is missing or unsuitable.
-    fn validate(&self, stable_service: &str, objects: &Objects) -> Result<(), RouterError> {
-        let _ = (stable_service, objects);
+    fn validate(&self, services: &Services, additional: &[String], objects: &Objects) -> Result<(), RouterError> {
+        let _ = (services, additional, objects);
         Ok(())
     }
 }
 
 /// The routers a Rollout asks for, in the order in which they are driven.
 pub fn routers(rollout: &Rollout) -> Vec<Box<dyn Router>> {
-    nginx::Nginx::from_rollout(rollout).into_iter().map(|router| Box::new(router) as Box<dyn Router>).collect()
+    let istio = istio::Istio::from_rollout(rollout).map(|router| Box::new(router) as Box<dyn Router>);
+    let nginx = nginx::Nginx::from_rollout(rollout).map(|router| Box::new(router) as Box<dyn Router>);
+    istio.into_iter().chain(nginx).collect()
 }

@@ -16,7 +16,7 @@ use crate::words::{
     CANARY, CANARY_BY_HEADER, CANARY_BY_HEADER_PATTERN, CANARY_BY_HEADER_VALUE, CANARY_INGRESS_SUFFIX, CANARY_WEIGHT,
     CANARY_WEIGHT_TOTAL, INGRESS_CLASS_ANNOTATION, reason,
 };
-use crate::{HeaderValue, Objects, Reference, Router, RouterError, Routing, Weight, Write, patch};
+use crate::{Feature, HeaderValue, Objects, Reference, Router, RouterError, Routing, Services, Weight, Write, patch};
 
 /// Longest name of an Ingress (a DNS subdomain).
 const MAX_NAME: usize = 253;
@@ -117,10 +117,11 @@ impl Nginx {
         if let Some(route) = routing.headers.first() {
             desired.insert(self.annotation(CANARY_BY_HEADER), Value::from(route.header.clone()));
             let (name, value) = match &route.value {
-                HeaderValue::Exact(value) => (CANARY_BY_HEADER_VALUE, value),
-                HeaderValue::Regex(value) => (CANARY_BY_HEADER_PATTERN, value),
+                HeaderValue::Exact(value) => (CANARY_BY_HEADER_VALUE, value.clone()),
+                HeaderValue::Prefix(value) => (CANARY_BY_HEADER_PATTERN, format!("^{}.*", escaped(value))),
+                HeaderValue::Regex(value) => (CANARY_BY_HEADER_PATTERN, value.clone()),
             };
-            desired.insert(self.annotation(name), Value::from(value.clone()));
+            desired.insert(self.annotation(name), Value::from(value));
         }
         if let Some(total) = self.max_traffic_weight {
             desired.insert(self.annotation(CANARY_WEIGHT_TOTAL), Value::from(total.to_string()));
@@ -299,9 +300,20 @@ impl Router for Nginx {
         }
     }
 
-    fn validate(&self, stable_service: &str, objects: &Objects) -> Result<(), RouterError> {
+    fn can(&self, feature: Feature) -> Result<(), &'static str> {
+        match feature {
+            Feature::HeaderRoutes | Feature::MaxTrafficWeight => Ok(()),
+            Feature::MirrorRoutes => Err("NGINX cannot mirror requests"),
+            Feature::PingPong => Err("NGINX cannot alternate two Services: its canary is tied to one Ingress"),
+            Feature::ExperimentWeights => {
+                Err("Experiment template weight is not supported with NGINX, which has one canary only")
+            }
+        }
+    }
+
+    fn validate(&self, services: &Services, _: &[String], objects: &Objects) -> Result<(), RouterError> {
         for (stable, canary) in self.pairs() {
-            Stable::find(&stable, stable_service, objects)?;
+            Stable::find(&stable, &services.stable, objects)?;
             self.existing(&canary, objects)?;
         }
         Ok(())
@@ -424,9 +436,23 @@ fn text<'a>(value: &'a Value, path: &[&str]) -> Option<&'a str> {
 
 /// The reference of an Ingress.
 pub fn ingress(name: String) -> Reference {
-    Reference { api_version: "networking.k8s.io/v1", kind: KIND, plural: "ingresses", name }
+    Reference { api_version: "networking.k8s.io/v1", kind: KIND, plural: "ingresses", namespace: None, name }
 }
 
 fn unsuitable(reference: &Reference, problem: String) -> RouterError {
     RouterError::Unsuitable { kind: reference.kind, name: reference.name.clone(), problem }
+}
+
+/// A text as a regular expression that matches just it.
+fn escaped(text: &str) -> String {
+    let special = |letter: char| r"\.+*?()|[]{}^$".contains(letter);
+    text.chars().flat_map(|letter| special(letter).then_some('\\').into_iter().chain([letter])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_prefix_is_taken_as_it_is_written() {
+        assert_eq!(super::escaped("v1.2+(beta)"), r"v1\.2\+\(beta\)");
+    }
 }

@@ -23,4 +23,8 @@ pub mod reason {
     pub const CREATING_CANARY_INGRESS: &str = "CreatingCanaryIngress";
     /// A canary Ingress is changed.
     pub const PATCHING_CANARY_INGRESS: &str = "PatchingCanaryIngress";
+    /// A VirtualService is changed. With a blank, as in Argo Rollouts.
+    pub const UPDATED_VIRTUAL_SERVICE: &str = "Updated VirtualService";
+    /// The subsets of a DestinationRule are changed.
+    pub const UPDATED_DESTINATION_RULE: &str = "UpdatedDestinationRule";
 }

@@ -7,7 +7,7 @@ mod support;
 
 use crds::Rollout;
 use serde_json::{Value, json};
-use support::{apply, golden, ingress_reference, objects, path, rollout, routing, stable_ingress};
+use support::{apply, golden, ingress_reference, objects, path, rollout, routing, services, stable_ingress};
 use traffic::nginx::Nginx;
 use traffic::{HeaderRoute, HeaderValue, Objects, Router, RouterError, Routing, Weight, Write};
 
@@ -179,12 +179,12 @@ fn mistakes_are_told_with_the_object_and_what_would_be_right() {
     let nginx = nginx(&json!({ "stableIngress": "web" }));
     let missing = nginx.plan(&routing(20, 100), &objects([])).unwrap_err();
     assert_eq!(missing, RouterError::Missing { kind: "Ingress", name: "web".to_owned() });
-    assert_eq!(nginx.validate("web-stable", &objects([])), Err(missing));
+    assert_eq!(nginx.validate(&services("web-stable"), &[], &objects([])), Err(missing));
 
     let only_stable = objects([stable_ingress("web")]);
-    assert_eq!(nginx.validate("web-stable", &only_stable), Ok(()));
+    assert_eq!(nginx.validate(&services("web-stable"), &[], &only_stable), Ok(()));
     assert_eq!(
-        nginx.validate("other", &only_stable).unwrap_err().to_string(),
+        nginx.validate(&services("other"), &[], &only_stable).unwrap_err().to_string(),
         "Ingress \"web\": has no rules using service other backend; add a path which leads to it"
     );
 
@@ -199,7 +199,7 @@ fn mistakes_are_told_with_the_object_and_what_would_be_right() {
          canary Ingress can be made"
     );
     assert_eq!(nginx.in_force(&taken), Err(error.clone()));
-    assert_eq!(nginx.validate("web-stable", &taken), Err(error));
+    assert_eq!(nginx.validate(&services("web-stable"), &[], &taken), Err(error));
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn a_release_in_progress_is_taken_over_without_a_write() {
         let mut desired = routing(weight, 100);
         desired.canary_service = canary.canary_service.unwrap();
         desired.stable_service = canary.stable_service.unwrap();
-        assert_eq!(nginx.validate(&desired.stable_service, &objects), Ok(()));
+        assert_eq!(nginx.validate(&services(&desired.stable_service), &[], &objects), Ok(()));
         assert_eq!(nginx.plan(&desired, &objects), Ok(vec![]), "weight {weight}");
         desired.canary = Weight(weight + 1);
         assert_eq!(nginx.plan(&desired, &objects).unwrap().len(), 1);

@@ -11,7 +11,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use support::{apply, ingress_reference, objects, path, rollout, routing};
+use support::{apply, ingress_reference, objects, path, rollout, routing, services};
 use traffic::nginx::Nginx;
 use traffic::{Router, Weight};
 
@@ -198,7 +198,7 @@ proptest! {
             state.insert(ingress_reference(name), junk.clone());
             state.insert(ingress_reference(other), stable.clone());
             let _ = nginx.in_force(&state);
-            let _ = nginx.validate("web-stable", &state);
+            let _ = nginx.validate(&services("web-stable"), &[], &state);
             let _ = nginx.plan(&routing(weight, 100), &state);
         }
     }

@@ -1,6 +1,6 @@
 //! Routers' objects: raw JSON in, raw JSON out.
 
-use crds::kube::api::{Api, DynamicObject};
+use crds::kube::api::{Api, ApiResource, DynamicObject};
 use serde_json::Value;
 use traffic::{Reference, Write};
 
@@ -11,16 +11,21 @@ use crate::view::ingress_kind;
 pub type Written = Option<Box<DynamicObject>>;
 
 impl Writer {
-    /// Carries out one write of a router in `namespace`.
-    pub async fn route(&self, namespace: &str, write: &Write) -> Outcome<Written> {
+    /// Carries out one write of a router of `namespace`; `resource` is how the kind is served, where that is not always the same.
+    pub async fn route(&self, namespace: &str, write: &Write, resource: Option<&ApiResource>) -> Outcome<Written> {
         let reference = reference(write);
-        if reference.plural != "ingresses" {
-            return Outcome::Refused(format!(
-                "failed to write {} \"{}\": this kind is not supported",
-                reference.kind, reference.name
-            ));
-        }
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client().clone(), namespace, &ingress_kind());
+        let resource = match (reference.plural, resource) {
+            ("ingresses", _) => ingress_kind(),
+            (_, Some(resource)) => resource.clone(),
+            (_, None) => {
+                return Outcome::Refused(format!(
+                    "failed to write {} \"{}\": the API server does not know this kind",
+                    reference.kind, reference.name
+                ));
+            }
+        };
+        let namespace = reference.namespace.as_deref().unwrap_or(namespace);
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client().clone(), namespace, &resource);
         let (kind, name) = (reference.kind, reference.name.as_str());
         let outcome = match write {
             Write::Create { object, .. } => match serde_json::from_value::<DynamicObject>(object.clone()) {

@@ -53,6 +53,10 @@ impl Machines {
                     tracing::warn!(rollout = %name, problem, "cannot read what workloadRef names");
                     return Next::BackOff;
                 }
+                if let Err(problem) = self.view.read_routes(self.writer.client(), rollout).await {
+                    tracing::warn!(rollout = %name, problem, "cannot read what the traffic routers name");
+                    return Next::BackOff;
+                }
             }
         }
         let mut notes = Vec::new();
@@ -175,10 +179,11 @@ impl Machines {
             // Carried out where refusals are remembered.
             Action::EvictPod { .. } => return Ok(()),
             Action::Route(write) => {
-                let outcome = writer.route(&namespace, write).await;
+                let plural = routing::reference(write).plural;
+                let outcome = writer.route(&namespace, write, view.routes.resource(plural).as_ref()).await;
                 let outcome = outcome.map(|written| {
                     if let Some(object) = written {
-                        view.take_ingress(*object, by);
+                        view.take_route(plural, *object, by);
                     } else if let traffic::Write::Delete { reference, uid } = write {
                         let target = Target { name: reference.name.clone(), uid: uid.clone(), resource_version: None };
                         view.drop_ingress(&meta_of(&namespace, &target), by);

@@ -12,6 +12,7 @@ pub mod gauges;
 mod managed;
 pub mod pods;
 pub mod references;
+pub mod routes;
 pub mod store;
 pub mod watch;
 pub mod workloads;
@@ -69,6 +70,8 @@ pub struct View {
     pub cluster_templates: Store<Guarded<ClusterAnalysisTemplate>>,
     /// What Rollouts reference with `workloadRef`.
     pub workloads: workloads::Workloads,
+    /// Routers' objects of kinds that a cluster may not have.
+    pub routes: routes::Routes,
     index: Index,
     experiment_index: Index,
     managed: managed::Managed,
@@ -93,6 +96,7 @@ impl View {
             templates: Store::default(),
             cluster_templates: Store::default(),
             workloads: workloads::Workloads::default(),
+            routes: routes::Routes::default(),
             index: Index::default(),
             experiment_index: Index::default(),
             managed: managed::Managed::default(),
@@ -111,6 +115,7 @@ impl View {
             pods: None,
             replica_sets,
             taken: std::collections::BTreeSet::new(),
+            unserved: std::collections::BTreeSet::new(),
             services: BTreeMap::new(),
             routes: traffic::Objects::new(),
             analysis_runs: Vec::new(),
@@ -137,7 +142,10 @@ impl View {
         for service in self.services_moved_by(name) {
             seen.services.entry(service.name_any()).or_insert_with(|| (*service).clone());
         }
-        for reference in traffic::routers(rollout).iter().flat_map(|router| router.references()) {
+        let routers = traffic::routers(rollout);
+        let references = || routers.iter().flat_map(|router| router.references());
+        self.routes.observe(&name.namespace, references(), &mut seen.routes, &mut seen.unserved);
+        for reference in references() {
             let object = self.ingresses.get(&Name::new(name.namespace.clone(), reference.name.clone()));
             if reference.plural == "ingresses"
                 && let Some(object) = object.and_then(|object| serde_json::to_value(&*object).ok())
@@ -433,6 +441,7 @@ pub fn start(
     let all = watcher::Config::default();
     let ours = watcher::Config::default().labels(instance_selector);
     let hashed = watcher::Config::default().labels(crds::words::POD_TEMPLATE_HASH_LABEL);
+    tasks.spawn(routes::run(view.clone(), client.clone(), namespace.map(str::to_owned), shared.clone()));
     tasks.spawn(workloads::run(view.clone(), client.clone(), namespace.map(str::to_owned), shared.clone()));
     let ingresses = match namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &ingress_kind()),

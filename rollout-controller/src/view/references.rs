@@ -38,7 +38,7 @@ pub fn of_rollout(
         .collect();
     for router in traffic::routers(rollout) {
         for reference in router.references() {
-            found.insert(Referenced::Route(reference.plural, Name::new(namespace.clone(), reference.name)));
+            found.insert(Referenced::Route(reference.plural, super::routes::place(&namespace, &reference)));
         }
     }
     if let Some((kind, name)) = workload(rollout) {
@@ -98,7 +98,6 @@ fn named(namespace: &str, reference: &AnalysisTemplateRef) -> Option<Referenced>
     })
 }
 
-/// The names of the Services a Rollout names.
 fn template_refs(rollout: &Rollout) -> impl Iterator<Item = &AnalysisTemplateRef> {
     let canary = rollout.spec.strategy.as_ref().and_then(|strategy| strategy.canary.as_ref());
     let blue_green = rollout.spec.strategy.as_ref().and_then(|strategy| strategy.blue_green.as_ref());

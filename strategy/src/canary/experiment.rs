@@ -2,6 +2,8 @@
 //!
 //! Invariant: the status names an Experiment only while its step is the current one.
 
+use std::collections::BTreeSet;
+
 use ::analysis::Phase;
 use ::analysis::template::{ArgValues, TemplateError, resolve_rollout_args};
 use crds::words::{INSTANCE_ID_LABEL, POD_TEMPLATE_HASH_LABEL, REVISION_ANNOTATION};
@@ -14,8 +16,10 @@ use serde_json::json;
 use super::{Draft, Facts, Release, at, state};
 use crate::release::LOOK_AGAIN;
 use crate::words::reason;
-use crate::{Action, Target, revision};
+use crate::{Action, Observation, Target, revision};
 
+/// Seconds in which a router has taken the traffic off an Experiment that is over.
+const LEAST_DELAY: i32 = 10;
 const INCONCLUSIVE: &str = crds::PauseReason::InconclusiveExperiment.as_str();
 
 /// The phase of an Experiment.
@@ -36,6 +40,46 @@ pub(crate) fn is_current(status: &RolloutStatus, experiment: &Experiment) -> boo
 /// The current Experiment.
 pub(super) fn found<'a>(release: &Release<'a>, draft: &Draft) -> Option<&'a Experiment> {
     release.seen.experiments.iter().find(|one| is_current(&draft.status, one))
+}
+
+/// A version of the current Experiment with a share of the traffic.
+pub(super) struct Share {
+    pub service: String,
+    pub weight: i32,
+    pub hash: Option<String>,
+}
+
+/// The shares that the versions of the current Experiment have now: once all of them have their pods, until it is over.
+pub(super) fn shares(release: &Release<'_>, draft: &Draft) -> Vec<Share> {
+    let status = &draft.status;
+    let over = Release::initial(status)
+        || release.promoted(status)
+        || draft.aborted()
+        || status.promote_full == Some(true)
+        || release.leaving();
+    let step = release.steps.get(draft.index()).and_then(|step| step.experiment.as_ref()).filter(|_| !over);
+    let (Some(step), Some(experiment)) = (step, found(release, draft)) else { return Vec::new() };
+    let runs = phase(experiment) == Phase::Running && experiment.spec.terminate != Some(true);
+    let Some(told) = experiment.status.as_ref().filter(|told| runs && told.available_at.is_some()) else {
+        return Vec::new();
+    };
+    let share = |wanted: &RolloutExperimentTemplate| {
+        let weight = wanted.weight.filter(|weight| *weight > 0)?;
+        let version = told.template_statuses.iter().flatten().find(|version| version.name == wanted.name)?;
+        let service = version.service_name.clone().filter(|name| !name.is_empty())?;
+        Some(Share { service, weight, hash: version.pod_template_hash.clone() })
+    };
+    let mut shares: Vec<Share> = step.templates.iter().filter_map(share).collect();
+    shares.sort_by(|a, b| a.service.cmp(&b.service));
+    shares
+}
+
+/// The Services of all Experiments there are.
+pub(crate) fn services(seen: &Observation) -> BTreeSet<String> {
+    let named = seen.experiments.iter().flat_map(crate::experiment::service_names);
+    let told = seen.experiments.iter().filter_map(|one| one.status.as_ref());
+    let told = told.flat_map(|status| status.template_statuses.iter().flatten());
+    named.chain(told.filter_map(|version| version.service_name.clone())).collect()
 }
 
 pub(super) fn forget(draft: &mut Draft) {
@@ -216,11 +260,17 @@ fn spec(
         progress_deadline_seconds: release.rollout.spec.progress_deadline_seconds,
         terminate: None,
         analyses: Some(analyses).filter(|all| !all.is_empty()),
-        scale_down_delay_seconds: step.scale_down_delay_seconds,
+        scale_down_delay_seconds: delay(step),
         dry_run: step.dry_run.clone(),
         measurement_retention: None,
         analysis_run_metadata: step.analysis_run_metadata.clone(),
     })
+}
+
+/// Versions with a share of the traffic keep their pods at least until that has left them.
+fn delay(step: &RolloutExperimentStep) -> Option<i32> {
+    let weighted = step.templates.iter().any(|template| template.weight.is_some_and(|weight| weight > 0));
+    step.scale_down_delay_seconds.map(|delay| if weighted { delay.max(LEAST_DELAY) } else { delay })
 }
 
 /// The pods of a version, with what the step adds to them.

@@ -7,15 +7,20 @@ use traffic::{HeaderRoute, HeaderValue};
 
 use super::{Draft, Release, pods, share};
 
-/// The header routes that the steps up to the current one have set and not taken away.
-pub(super) fn wanted(release: &Release<'_>, draft: &Draft) -> Vec<HeaderRoute> {
+/// Whether the canary has pods that can answer requests which go there whatever the weight.
+pub(super) fn answered(release: &Release<'_>, draft: &Draft) -> bool {
     let status = &draft.status;
     let over = Release::initial(status) || release.promoted(status) || draft.aborted() || release.fast(status);
-    let index = draft.index();
-    let nobody = pods(release.revisions.new).available == 0 || share::fixed(release, index) == Some(0);
-    if over || nobody || release.leaving() {
+    let nobody = pods(release.revisions.new).available == 0 || share::fixed(release, draft.index()) == Some(0);
+    !over && !nobody && !release.leaving()
+}
+
+/// The header routes that the steps up to the current one have set and not taken away.
+pub(super) fn wanted(release: &Release<'_>, draft: &Draft) -> Vec<HeaderRoute> {
+    if !answered(release, draft) {
         return Vec::new();
     }
+    let index = draft.index();
     let mut routes: Vec<HeaderRoute> = Vec::new();
     for step in release.steps.iter().take(index + 1).filter_map(|step| step.set_header_route.as_ref()) {
         let name = step.name.clone().unwrap_or_default();
@@ -24,7 +29,7 @@ pub(super) fn wanted(release: &Release<'_>, draft: &Draft) -> Vec<HeaderRoute> {
             let value = &rule.header_value;
             let value = match (&value.exact, &value.prefix, &value.regex) {
                 (Some(exact), _, _) => HeaderValue::Exact(exact.clone()),
-                (None, Some(prefix), _) => HeaderValue::Regex(format!("^{}.*", escaped(prefix))),
+                (None, Some(prefix), _) => HeaderValue::Prefix(prefix.clone()),
                 (None, None, Some(regex)) => HeaderValue::Regex(regex.clone()),
                 // Validation refuses one that tests nothing.
                 (None, None, None) => continue,
@@ -33,18 +38,4 @@ pub(super) fn wanted(release: &Release<'_>, draft: &Draft) -> Vec<HeaderRoute> {
         }
     }
     routes
-}
-
-/// A text as a regular expression that matches just it.
-fn escaped(text: &str) -> String {
-    let special = |letter: char| r"\.+*?()|[]{}^$".contains(letter);
-    text.chars().flat_map(|letter| special(letter).then_some('\\').into_iter().chain([letter])).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_prefix_is_taken_as_it_is_written() {
-        assert_eq!(super::escaped("v1.2+(beta)"), r"v1\.2\+\(beta\)");
-    }
 }

@@ -10,7 +10,9 @@ mod analysis;
 mod capacity;
 pub(crate) mod experiment;
 mod header;
+mod mirror;
 mod position;
+mod roles;
 mod routing;
 mod share;
 mod state;
@@ -36,6 +38,8 @@ pub(crate) struct Release<'a> {
     pub routers: Vec<Box<dyn Router>>,
     /// The largest share that any router sends to the canary; `None` without routing, or when it cannot be told.
     pub in_force: Option<Weight>,
+    /// Which versions stand behind the canary's share and behind the rest.
+    pub roles: roles::Roles,
     /// Total of the weights.
     pub max: i32,
 }
@@ -49,13 +53,18 @@ impl<'a> Deref for Release<'a> {
 }
 
 /// Decides about a Rollout with a canary strategy.
-pub(crate) fn pass<'a>(facts: Facts<'a>, canary: &'a CanaryStrategy, draft: Draft) -> Decision {
+pub(crate) fn pass<'a>(facts: Facts<'a>, canary: &'a CanaryStrategy, mut draft: Draft) -> Decision {
+    if roles::note(&facts, canary, &mut draft) {
+        draft.wake_at(facts.now);
+        return draft.finish(facts.now);
+    }
     let routers = traffic::routers(facts.rollout);
     let in_force = routing::in_force(&routers, facts.seen);
     let release = Release {
         canary,
         steps: canary.steps(),
         bounds: replicas::bounds(canary, facts.desired),
+        roles: roles::Roles::of(facts.seen, &routers),
         routers,
         in_force,
         max: canary.traffic_routing.as_ref().and_then(|routing| routing.max_traffic_weight).unwrap_or(100),
@@ -79,12 +88,11 @@ impl Release<'_> {
         self.routed() && self.canary.is_dynamic_stable_scale()
     }
 
-    /// The canary Service still sends requests to a version that is neither wanted nor stable.
+    /// The canary's share still goes to a version that is neither wanted nor stable.
     pub fn leaving(&self) -> bool {
-        let service = self.canary.canary_service.as_ref().and_then(|name| self.seen.services.get(name));
-        let selected = service.and_then(services::selected);
         let stable = self.revisions.stable.and_then(revision::hash_of);
-        self.weight_in_force() > 0 && selected.is_some() && selected != Some(self.hash.0.as_str()) && selected != stable
+        let leaves = |behind: &str| behind != self.hash.0 && Some(behind) != stable;
+        self.weight_in_force() > 0 && self.roles.canary().any(leaves)
     }
 
     /// Going back to a version of the rollback window: nothing of the steps is needed.

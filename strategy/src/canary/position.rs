@@ -1,7 +1,7 @@
 //! The position: which step is current, and what weight and pods it asks for.
 
 use super::step::{self, Outcome};
-use super::{Draft, Release, pods, share};
+use super::{Draft, Release, pods, roles, share};
 use crate::release::state;
 use crate::words::{condition, reason};
 use crate::{conditions, revision};
@@ -158,6 +158,9 @@ pub(super) fn promote(release: &Release<'_>, draft: &mut Draft) -> bool {
         (false, false) => "Promoted",
     };
     state::promote(release, draft, &why, how);
+    if !initial {
+        roles::swap(release, &mut draft.status);
+    }
     draft.set_index(release.steps.len());
     true
 }

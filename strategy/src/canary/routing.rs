@@ -4,11 +4,10 @@
 //! shrinks is written before the Service behind it moves, one that grows after.
 
 use crds::ReplicaSet;
-use traffic::{Router, Routing, Weight};
+use traffic::{Additional, Router, Routing, Weight};
 
 use super::position::Wanted;
-use super::{Draft, Release, header, pods, share};
-use crate::release::services::{point, selected};
+use super::{Draft, Release, experiment, header, mirror, pods, roles, share};
 use crate::words::{condition, reason};
 use crate::{Action, Observation, conditions, revision};
 
@@ -20,14 +19,10 @@ pub(super) fn in_force(routers: &[Box<dyn Router>], seen: &Observation) -> Optio
 /// The share of the requests that goes to this version, as the Services and the weight say now.
 pub(super) fn carried(release: &Release<'_>, set: &ReplicaSet) -> i32 {
     let hash = revision::hash_of(set);
-    let behind = |name: &Option<String>| {
-        let service = name.as_ref().and_then(|name| release.seen.services.get(name));
-        hash.is_some() && service.and_then(selected) == hash
-    };
     let weight = release.weight_in_force();
     let part = |behind: bool, part: i32| if behind { part } else { 0 };
-    part(behind(&release.canary.canary_service), weight)
-        + part(behind(&release.canary.stable_service), release.max - weight)
+    part(release.roles.canary().any(|behind| Some(behind) == hash), weight)
+        + part(release.roles.stable().any(|behind| Some(behind) == hash), release.max - weight)
 }
 
 /// Whether requests still go to this version.
@@ -66,18 +61,18 @@ pub(super) fn goal(release: &Release<'_>, draft: &Draft, wanted: Wanted) -> i32 
 fn only_canary_serves(release: &Release<'_>, draft: &Draft) -> bool {
     let promoted = release.promoted(&draft.status);
     let target = if promoted { release.revisions.new } else { release.revisions.stable };
-    let service = release.canary.canary_service.as_ref().and_then(|name| release.seen.services.get(name));
-    let behind = service.and_then(selected);
-    let set = release.revisions.all.iter().copied().find(|set| behind.is_some() && revision::hash_of(set) == behind);
-    // What the wanted version may have is said by its position.
-    let leaves = behind != Some(release.hash.0.as_str());
-    leaves && target.is_some() && pods(target).available == 0 && pods(set).available > 0
+    let serves = |behind: &str| {
+        let set = release.revisions.all.iter().copied().find(|set| revision::hash_of(set) == Some(behind));
+        // What the wanted version may have is said by its position.
+        behind != release.hash.0 && pods(set).available > 0
+    };
+    target.is_some() && pods(target).available == 0 && release.roles.canary().any(serves)
 }
 
 pub(super) fn route(release: &Release<'_>, draft: &mut Draft, wanted: Wanted) {
     draft.actions.extend(traffic::leftovers(release.rollout, &release.seen.routes).into_iter().map(Action::Route));
     if !release.routed() {
-        services(release, draft);
+        roles::assign(release, draft);
         return;
     }
     let weight = share_now(release, draft, wanted);
@@ -88,7 +83,7 @@ pub(super) fn route(release: &Release<'_>, draft: &mut Draft, wanted: Wanted) {
     if shrinks {
         weights(release, draft, weight);
     }
-    services(release, draft);
+    roles::assign(release, draft);
     if !shrinks {
         weights(release, draft, weight);
     }
@@ -96,12 +91,21 @@ pub(super) fn route(release: &Release<'_>, draft: &mut Draft, wanted: Wanted) {
 
 fn weights(release: &Release<'_>, draft: &mut Draft, weight: i32) {
     let number = |weight: i32| Weight(u32::try_from(weight).unwrap_or(0));
+    let services = roles::services(release, draft);
+    let additional = experiment::shares(release, draft);
+    let retired = experiment::services(release.seen);
     let desired = Routing {
         canary: number(weight),
         max: number(release.max),
+        retired: retired.into_iter().filter(|name| additional.iter().all(|one| one.service != *name)).collect(),
+        additional: additional
+            .into_iter()
+            .map(|one| Additional { service: one.service, weight: number(one.weight) })
+            .collect(),
         headers: header::wanted(release, draft),
-        canary_service: release.canary.canary_service.clone().unwrap_or_default(),
-        stable_service: release.canary.stable_service.clone().unwrap_or_default(),
+        mirrors: mirror::wanted(release, draft),
+        canary_service: services.canary,
+        stable_service: services.stable,
     };
     let mut trouble = None;
     for router in &release.routers {
@@ -128,34 +132,4 @@ fn weights(release: &Release<'_>, draft: &mut Draft, weight: i32) {
         }
         None => conditions::remove(&mut draft.status, condition::TRAFFIC_ROUTING),
     }
-}
-
-fn services(release: &Release<'_>, draft: &mut Draft) {
-    let hash = release.hash.0.as_str();
-    let promoted = release.promoted(&draft.status);
-    let stable =
-        if promoted { Some(hash.to_owned()) } else { draft.status.stable_rs.clone().filter(|hash| !hash.is_empty()) };
-    if let (Some(name), Some(stable)) = (&release.canary.stable_service, &stable)
-        && takes_over(release, name, stable)
-    {
-        point(release, draft, name, stable, false);
-    }
-    // Requests leave the version behind the canary Service by weight, before that Service leaves it.
-    if let Some(name) = release.canary.canary_service.as_ref().filter(|_| !release.leaving()) {
-        // With routing the weight has taken the traffic off already, and the canary Service stays with the canary.
-        match (&stable, draft.aborted() && !release.routed()) {
-            (Some(stable), true) => point(release, draft, name, stable, true),
-            _ => point(release, draft, name, hash, false),
-        }
-    }
-}
-
-/// Whether a version has the pods for what the stable Service sends, or no fewer than the version that has it now.
-fn takes_over(release: &Release<'_>, service: &str, hash: &str) -> bool {
-    let find = |hash: &str| release.revisions.all.iter().copied().find(|set| revision::hash_of(set) == Some(hash));
-    let now = release.seen.services.get(service).and_then(selected);
-    let Some(now) = now.filter(|now| release.routed() && *now != hash).and_then(find) else { return true };
-    let available = pods(find(hash)).available;
-    let needed = share::by_weight(release, release.max - release.weight_in_force());
-    available >= pods(Some(now)).available || share::enough(release, available, needed)
 }

@@ -3,7 +3,7 @@
 use crds::{TrafficWeights, WeightDestination};
 
 use super::position::Wanted;
-use super::{Draft, Release, pods, routing};
+use super::{Draft, Release, experiment, pods, roles, routing};
 use crate::release::progress;
 use crate::words::condition;
 use crate::{conditions, message};
@@ -43,17 +43,23 @@ fn counts(release: &Release<'_>, draft: &mut Draft) {
 
 fn weights(release: &Release<'_>, draft: &mut Draft, wanted: Wanted) {
     let share = routing::share_now(release, draft, wanted);
-    let destination = |weight, service: &Option<String>, hash: Option<String>| WeightDestination {
+    let services = roles::services(release, draft);
+    let destination = |weight, service: String, hash: Option<String>| WeightDestination {
         weight,
-        service_name: service.clone(),
+        service_name: Some(service).filter(|name| !name.is_empty()),
         pod_template_hash: hash,
     };
+    let additional: Vec<WeightDestination> = experiment::shares(release, draft)
+        .into_iter()
+        .map(|one| destination(one.weight, one.service, one.hash))
+        .collect();
+    let others: i32 = additional.iter().map(|one| one.weight).sum();
     let stable = draft.status.stable_rs.clone().filter(|hash| !hash.is_empty());
     let verified = draft.status.canary.as_ref().and_then(|canary| canary.weights.as_ref()?.verified);
     let weights = TrafficWeights {
-        canary: destination(share, &release.canary.canary_service, Some(release.hash.0.clone())),
-        stable: destination(release.max - share, &release.canary.stable_service, stable),
-        additional: None,
+        canary: destination(share, services.canary, Some(release.hash.0.clone())),
+        stable: destination(release.max - share - others, services.stable, stable),
+        additional: Some(additional).filter(|all| !all.is_empty()),
         verified,
     };
     draft.status.canary.get_or_insert_default().weights = Some(weights);

@@ -18,12 +18,7 @@ pub(crate) fn point(facts: &Facts<'_>, draft: &mut Draft, name: &str, hash: &str
     if selected == Some(hash) && managed_by(service).is_some() {
         return;
     }
-    let set = facts.revisions.all.iter().find(|set| crate::revision::hash_of(set) == Some(hash)).copied();
-    let found = pods(set);
-    // A Service that nobody managed yet still selects every pod: it moves only to a version that can carry everything it was asked for.
-    let ready =
-        if selected.is_some() { found.available > 0 } else { found.available > 0 && found.available >= found.wanted };
-    if !ready && !at_once && selected != Some(hash) {
+    if !at_once && selected != Some(hash) && !has_pods(facts, hash, selected) {
         return;
     }
     let own = facts.rollout.metadata.name.clone().unwrap_or_default();
@@ -66,4 +61,12 @@ pub(crate) fn let_go_unnamed(facts: &Facts<'_>, draft: &mut Draft) {
         );
         draft.actions.push(let_go(service));
     }
+}
+
+/// Whether a version has the pods for which a pointer may move to it from the version it has now.
+pub(crate) fn has_pods(facts: &Facts<'_>, hash: &str, now: Option<&str>) -> bool {
+    let set = facts.revisions.all.iter().find(|set| crate::revision::hash_of(set) == Some(hash)).copied();
+    let found = pods(set);
+    // What nobody managed yet still selects every pod: it moves only to a version that can carry everything it was asked for.
+    found.available > 0 && (now.is_some() || found.available >= found.wanted)
 }

@@ -48,6 +48,7 @@ fn seen(rollout: Rollout, replica_sets: Vec<ReplicaSet>) -> Observation {
         rollout,
         replica_sets,
         taken: std::collections::BTreeSet::new(),
+        unserved: std::collections::BTreeSet::new(),
         services: BTreeMap::new(),
         routes: BTreeMap::new(),
         analysis_runs: Vec::new(),

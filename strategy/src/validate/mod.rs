@@ -6,6 +6,7 @@
 mod blue_green;
 mod experiment;
 mod references;
+mod routing;
 mod selector;
 mod steps;
 
@@ -68,9 +69,12 @@ pub fn validate(seen: &Observation) -> Result<(), Invalid> {
     let name = seen.rollout.metadata.name.as_deref().unwrap_or_default();
     let checked = crate::workload::check(seen).and_then(|()| spec(&seen.rollout)).and_then(|()| {
         match seen.rollout.strategy_kind() {
-            StrategyKind::Canary(canary) => steps::check(canary)
-                .and_then(|()| experiment::check(canary))
-                .and_then(|()| references::check(seen, canary)),
+            StrategyKind::Canary(canary) => {
+                let routers = traffic::routers(&seen.rollout);
+                steps::check(canary, &routers)
+                    .and_then(|()| experiment::check(canary, &routers))
+                    .and_then(|()| references::check(seen, canary, &routers))
+            }
             StrategyKind::BlueGreen(blue_green) => references::check_blue_green(seen, blue_green),
             StrategyKind::Both | StrategyKind::Neither => Ok(()),
         }
@@ -159,9 +163,6 @@ fn template(rollout: &Rollout) -> Checked {
 
 fn strategy(rollout: &Rollout, canary: &CanaryStrategy) -> Checked {
     let at = |field: &str| format!("spec.strategy.canary.{field}");
-    if canary.ping_pong.is_some() {
-        return Err(unsupported(at("pingPong")));
-    }
     threshold(canary)?;
     if let Some(word) = canary.steps_change.as_deref().filter(|word| !["restart", "keep"].contains(word)) {
         return Err(invalid(at("stepsChange"), format!("\"{word}\""), "must be restart or keep"));
@@ -177,64 +178,7 @@ fn strategy(rollout: &Rollout, canary: &CanaryStrategy) -> Checked {
             return Err(invalid(at("scaleDownDelayRevisionLimit"), limit, right));
         }
     }
-    let Some(routing) = &canary.traffic_routing else {
-        if let Some(delay) = canary.scale_down_delay_seconds {
-            let right = "Canary scaleDownDelaySeconds can only be used with traffic routing";
-            return Err(invalid(at("scaleDownDelaySeconds"), delay, right));
-        }
-        if canary.dynamic_stable_scale == Some(true) {
-            return Err(invalid(
-                at("dynamicStableScale"),
-                true,
-                "Canary dynamicStableScale can only be used with traffic routing",
-            ));
-        }
-        return Ok(());
-    };
-    if let Some(delay) = canary.scale_down_delay_seconds.filter(|_| canary.is_dynamic_stable_scale()) {
-        let right = "Canary scaleDownDelaySeconds cannot be used with dynamicStableScale";
-        return Err(invalid(at("scaleDownDelaySeconds"), delay, right));
-    }
-    for (service, field) in [(&canary.canary_service, "canaryService"), (&canary.stable_service, "stableService")] {
-        if service.as_deref().is_none_or(str::is_empty) {
-            return Err(required(at(field), "Canary service and Stable service must be set to use Traffic Routing"));
-        }
-    }
-    if canary.canary_service == canary.stable_service {
-        let name = canary.stable_service.clone().unwrap_or_default();
-        return Err(invalid(
-            at("stableService"),
-            name,
-            "This rollout uses the same service for the stable and canary services, but two different services are required.",
-        ));
-    }
-    let written = serde_json::to_value(routing).unwrap_or_default();
-    let known = ["nginx", "maxTrafficWeight", "managedRoutes"];
-    for (key, _) in written.as_object().into_iter().flatten() {
-        if !known.contains(&key.as_str()) {
-            return Err(unsupported(at(&format!("trafficRouting.{key}"))));
-        }
-    }
-    let Some(nginx) = &routing.nginx else {
-        return Err(required(at("trafficRouting"), "one traffic router, such as nginx"));
-    };
-    if nginx.ingresses().is_empty() {
-        return Err(required(
-            at("trafficRouting.nginx.stableIngress"),
-            "the name of the Ingress that serves the stable version",
-        ));
-    }
-    let routes = routing.managed_routes.as_deref().unwrap_or_default();
-    for (index, route) in routes.iter().enumerate() {
-        if routes.iter().take(index).any(|earlier| earlier.name == route.name) {
-            let field = at(&format!("trafficRouting.managedRoutes[{index}].name"));
-            return Err(invalid(field, &route.name, "duplicate name: each managed route has its own"));
-        }
-    }
-    if let Some(weight) = routing.max_traffic_weight.filter(|weight| *weight <= 0) {
-        return Err(invalid(at("trafficRouting.maxTrafficWeight"), weight, "must be greater than 0"));
-    }
-    Ok(())
+    routing::check(rollout, canary)
 }
 
 fn threshold(canary: &CanaryStrategy) -> Checked {

@@ -3,24 +3,37 @@
 use analysis::template::validate as validate_analysis;
 use crds::words::MANAGED_BY_ANNOTATION;
 use crds::{AnalysisTemplateRef, BlueGreenStrategy, CanaryStrategy, RolloutAnalysis};
+use traffic::Router;
 
 use super::{Checked, Problem, invalid, missing};
 use crate::Observation;
 
-pub(super) fn check(seen: &Observation, canary: &CanaryStrategy) -> Checked {
-    let named = [("stableService", &canary.stable_service), ("canaryService", &canary.canary_service)];
+pub(super) fn check(seen: &Observation, canary: &CanaryStrategy, routers: &[Box<dyn Router>]) -> Checked {
+    let ping_pong = canary.ping_pong.as_ref();
+    let named = [
+        ("stableService", canary.stable_service.as_ref()),
+        ("canaryService", canary.canary_service.as_ref()),
+        ("pingPong.pingService", ping_pong.map(|both| &both.ping_service)),
+        ("pingPong.pongService", ping_pong.map(|both| &both.pong_service)),
+    ];
     for (field, name) in named {
         if let Some(name) = name {
             service(seen, &format!("spec.strategy.canary.{field}"), name)?;
         }
     }
-    if canary.traffic_routing.is_some() {
-        let stable = canary.stable_service.as_deref().unwrap_or_default();
-        for router in traffic::routers(&seen.rollout) {
-            if let Err(error) = router.validate(stable, &seen.routes) {
-                let field = format!("spec.strategy.canary.trafficRouting.{}", router.name().to_lowercase());
-                return Err(missing(field, router.name(), error));
-            }
+    let services = traffic::services(&seen.rollout);
+    let additional: Vec<String> = crate::canary::experiment::services(seen).into_iter().collect();
+    for router in routers {
+        let field = format!("spec.strategy.canary.trafficRouting.{}", router.name().to_lowercase());
+        if let Some(unserved) = router.references().iter().find(|one| seen.unserved.contains(one.kind)) {
+            let right = format!(
+                "{} \"{}\": the cluster does not know this kind ({}); install its CustomResourceDefinition",
+                unserved.kind, unserved.name, unserved.api_version
+            );
+            return Err(missing(field, router.name(), right));
+        }
+        if let Err(error) = router.validate(&services, &additional, &seen.routes) {
+            return Err(missing(field, router.name(), error));
         }
     }
     analyses(seen, canary)

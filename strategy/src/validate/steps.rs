@@ -2,14 +2,16 @@
 
 use std::fmt;
 
-use crds::{CanaryStep, CanaryStrategy, SetCanaryScale, SetHeaderRoute};
+use crds::{CanaryStep, CanaryStrategy, SetCanaryScale, SetHeaderRoute, SetMirrorRoute, StringMatch, TrafficRouting};
+use traffic::{Feature, Router};
 
-use super::{Checked, invalid, unsupported};
+use super::routing::can;
+use super::{Checked, invalid};
 
-pub(super) fn check(canary: &CanaryStrategy) -> Checked {
+pub(super) fn check(canary: &CanaryStrategy, routers: &[Box<dyn Router>]) -> Checked {
     let most = canary.traffic_routing.as_ref().and_then(|routing| routing.max_traffic_weight).unwrap_or(100);
     for (index, step) in canary.steps().iter().enumerate() {
-        one(Place(index), step, most, canary)?;
+        one(Place(index), step, most, canary, routers)?;
     }
     if let Some(background) = &canary.analysis
         && let Some(start) = background.starting_step
@@ -31,7 +33,7 @@ impl fmt::Display for Place {
     }
 }
 
-fn one(path: Place, step: &CanaryStep, most: i32, canary: &CanaryStrategy) -> Checked {
+fn one(path: Place, step: &CanaryStep, most: i32, canary: &CanaryStrategy, routers: &[Box<dyn Router>]) -> Checked {
     let kinds = [
         ("setWeight", step.set_weight.is_some()),
         ("pause", step.pause.is_some()),
@@ -43,7 +45,7 @@ fn one(path: Place, step: &CanaryStep, most: i32, canary: &CanaryStrategy) -> Ch
         ("plugin", step.plugin.is_some()),
     ];
     let mut present = kinds.iter().filter(|(_, set)| *set).map(|(kind, _)| *kind);
-    let (Some(kind), None) = (present.next(), present.next()) else {
+    let (Some(_), None) = (present.next(), present.next()) else {
         let set: Vec<&str> = kinds.iter().filter(|(_, set)| *set).map(|(kind, _)| *kind).collect();
         let found = if set.is_empty() { "nothing".to_owned() } else { set.join(" and ") };
         return Err(invalid(
@@ -55,12 +57,6 @@ fn one(path: Place, step: &CanaryStep, most: i32, canary: &CanaryStrategy) -> Ch
     if step.plugin.as_ref().is_some_and(|plugin| plugin.disabled != Some(true)) {
         return Err(invalid(format!("{path}.plugin"), "plugin", "step plugins are not supported yet"));
     }
-    if kind == "setMirrorRoute" && canary.traffic_routing.as_ref().is_some_and(|routing| routing.nginx.is_some()) {
-        return Err(invalid(format!("{path}.setMirrorRoute"), "setMirrorRoute", "NGINX cannot mirror requests"));
-    }
-    if !["setWeight", "pause", "analysis", "setCanaryScale", "setHeaderRoute", "plugin", "experiment"].contains(&kind) {
-        return Err(unsupported(format!("{path}.{kind}")));
-    }
     if let Some(weight) = step.set_weight.filter(|weight| !(0..=most).contains(weight)) {
         return Err(invalid(
             format!("{path}.setWeight"),
@@ -69,7 +65,10 @@ fn one(path: Place, step: &CanaryStep, most: i32, canary: &CanaryStrategy) -> Ch
         ));
     }
     if let Some(route) = &step.set_header_route {
-        header(&format!("{path}.setHeaderRoute"), route, canary)?;
+        header(&format!("{path}.setHeaderRoute"), route, canary, routers)?;
+    }
+    if let Some(route) = &step.set_mirror_route {
+        mirror(&format!("{path}.setMirrorRoute"), route, canary, routers)?;
     }
     if let Some(scale) = &step.set_canary_scale {
         self::scale(&format!("{path}.setCanaryScale"), scale, most, canary.traffic_routing.is_some())?;
@@ -108,19 +107,15 @@ fn scale(path: &str, scale: &SetCanaryScale, most: i32, routed: bool) -> Checked
     Ok(())
 }
 
-fn header(path: &str, route: &SetHeaderRoute, canary: &CanaryStrategy) -> Checked {
+fn header(path: &str, route: &SetHeaderRoute, canary: &CanaryStrategy, routers: &[Box<dyn Router>]) -> Checked {
     let Some(routing) = &canary.traffic_routing else {
         return Err(invalid(path, "setHeaderRoute", "SetHeaderRoute requires TrafficRouting to be set"));
     };
+    can(routers, Feature::HeaderRoutes, path, "setHeaderRoute")?;
     let name = route.name.as_deref().unwrap_or_default();
-    if !routing.managed_routes.iter().flatten().any(|managed| managed.name == name) {
-        let right = "Steps define a route that does not exist in spec.strategy.canary.trafficRouting.managedRoutes";
-        return Err(invalid(format!("{path}.name"), format!("\"{name}\""), right));
-    }
+    is_managed(path, name, routing)?;
     for (index, rule) in route.match_.iter().flatten().enumerate() {
-        let value = &rule.header_value;
-        let set = [&value.exact, &value.prefix, &value.regex].into_iter().filter(|text| text.is_some()).count();
-        if set != 1 || rule.header_name.is_empty() {
+        if !tests(&rule.header_value) || rule.header_name.is_empty() {
             let text = serde_json::to_string(rule).unwrap_or_default();
             let right = "a header name and exactly one of exact, prefix and regex";
             return Err(invalid(format!("{path}.match[{index}]"), text, right));
@@ -134,5 +129,44 @@ fn header(path: &str, route: &SetHeaderRoute, canary: &CanaryStrategy) -> Checke
             return Err(invalid(path, format!("\"{name}\""), "NGINX can route by one header only"));
         }
     }
+    let mirrors = canary.steps().iter().filter_map(|step| step.set_mirror_route.as_ref());
+    if mirrors.into_iter().any(|mirror| mirror.name == name) {
+        let right = "setHeaderRoute and setMirrorRoute need routes of different names";
+        return Err(invalid(format!("{path}.name"), format!("\"{name}\""), right));
+    }
     Ok(())
+}
+
+fn mirror(path: &str, route: &SetMirrorRoute, canary: &CanaryStrategy, routers: &[Box<dyn Router>]) -> Checked {
+    let Some(routing) = &canary.traffic_routing else {
+        return Err(invalid(path, "setMirrorRoute", "SetMirrorRoute requires TrafficRouting to be set"));
+    };
+    can(routers, Feature::MirrorRoutes, path, "setMirrorRoute")?;
+    is_managed(path, &route.name, routing)?;
+    if let Some(percentage) = route.percentage.filter(|percentage| !(0..=100).contains(percentage)) {
+        return Err(invalid(format!("{path}.percentage"), percentage, "must be between 0 and 100"));
+    }
+    for (index, rule) in route.match_.iter().flatten().enumerate() {
+        let headers = rule.headers.iter().flatten().map(|(_, value)| value);
+        let mut all = rule.method.iter().chain(&rule.path).chain(headers).peekable();
+        if all.peek().is_none() || !all.all(tests) {
+            let text = serde_json::to_string(rule).unwrap_or_default();
+            let right = "a method, a path or headers, each with exactly one of exact, prefix and regex";
+            return Err(invalid(format!("{path}.match[{index}]"), text, right));
+        }
+    }
+    Ok(())
+}
+
+fn is_managed(path: &str, name: &str, routing: &TrafficRouting) -> Checked {
+    if routing.managed_routes.iter().flatten().any(|managed| managed.name == name) {
+        return Ok(());
+    }
+    let right = "Steps define a route that does not exist in spec.strategy.canary.trafficRouting.managedRoutes";
+    Err(invalid(format!("{path}.name"), format!("\"{name}\""), right))
+}
+
+/// Whether a text is tested in exactly one way.
+fn tests(test: &StringMatch) -> bool {
+    [&test.exact, &test.prefix, &test.regex].into_iter().filter(|text| text.is_some()).count() == 1
 }

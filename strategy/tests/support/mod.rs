@@ -94,6 +94,7 @@ impl World {
                 pods: None,
                 replica_sets: Vec::new(),
                 taken: std::collections::BTreeSet::new(),
+                unserved: std::collections::BTreeSet::new(),
                 services: ["web-stable", "web-canary"].map(|name| (name.to_owned(), service(name))).into(),
                 routes,
                 analysis_runs: Vec::new(),

@@ -13,10 +13,7 @@ impl World {
         let text = self.describe(action);
         let active_before = self.active();
         let canary = self.seen.rollout.canary().cloned().unwrap_or_default();
-        let measure = |world: &Self| {
-            let pods = (world.behind(canary.canary_service.as_ref()), world.behind(canary.stable_service.as_ref()));
-            (world.weight().unwrap_or(0), pods, world.available(None))
-        };
+        let measure = |world: &Self| (world.weight().unwrap_or(0), world.roles(), world.available(None));
         let (weight_before, (canary_before, stable_before), available_before) = measure(self);
         let picture = laws::Picture::of(self);
         self.carry_out(action);

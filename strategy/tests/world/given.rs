@@ -11,7 +11,53 @@ pub fn given_blue_green(blue_green: &Value, spec: &Value) -> Vec<Value> {
     given(&json!({}), &whole)
 }
 
-/// A Rollout `web` and what it names. `canary` is its strategy; with `nginx: true` in it, it is routed.
+/// The VirtualService and what it leads to: `hosts` (Services) or `subsets` (of a DestinationRule).
+fn istio(canary: &mut Value, by: &str) -> Vec<Value> {
+    let mut objects = Vec::new();
+    let subset = |name: &str| json!({ "host": "web", "subset": name });
+    let host = |name: &str| json!({ "host": name });
+    let (stable, other) = match by {
+        "subsets" => (subset("stable"), subset("canary")),
+        _ if canary.get("pingPong").is_some() => (host("web-ping"), host("web-pong")),
+        _ => (host("web-stable"), host("web-canary")),
+    };
+    let mut routing =
+        json!({ "trafficRouting": { "istio": { "virtualService": { "name": "web", "routes": ["primary"] } } } });
+    if by == "subsets" {
+        routing["trafficRouting"]["istio"]["destinationRule"] =
+            json!({ "name": "web", "canarySubsetName": "canary", "stableSubsetName": "stable" });
+        objects.push(json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": { "name": "web", "uid": "rule" },
+            "spec": { "host": "web", "subsets": [{ "name": "stable" }, { "name": "canary" }] },
+        }));
+    } else {
+        let names = if canary.get("pingPong").is_some() {
+            routing["pingPong"] = json!({ "pingService": "web-ping", "pongService": "web-pong" });
+            ["web-ping", "web-pong"]
+        } else {
+            crds::json_patch::merge(
+                &mut routing,
+                &json!({ "canaryService": "web-canary", "stableService": "web-stable" }),
+            );
+            ["web-canary", "web-stable"]
+        };
+        for name in names {
+            let metadata = json!({ "name": name, "uid": name });
+            objects.push(json!({ "kind": "Service", "metadata": metadata, "spec": { "selector": { "app": "web" } } }));
+        }
+    }
+    objects.push(json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": { "name": "web", "uid": "virtual-service" },
+        "spec": { "hosts": ["web"], "http": [{ "name": "primary", "timeout": "3s", "route": [
+            { "destination": stable, "weight": 100 }, { "destination": other, "weight": 0 },
+        ] }] },
+    }));
+    crds::json_patch::merge(canary, &routing);
+    objects
+}
+
+/// A Rollout `web` and what it names. `canary` is its strategy; with `nginx: true`, `istio: hosts` or `istio: subsets` in it, it is
+/// routed.
 pub fn given(canary: &Value, spec: &Value) -> Vec<Value> {
     let mut canary = canary.clone();
     let mut objects = Vec::new();
@@ -29,6 +75,9 @@ pub fn given(canary: &Value, spec: &Value) -> Vec<Value> {
             "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": { "name": "web", "uid": "ingress" },
             "spec": { "rules": [{ "host": "web.example", "http": { "paths": [{ "path": "/", "pathType": "Prefix", "backend": backend }] } }] },
         }));
+    }
+    if let Some(by) = canary.as_object_mut().unwrap().shift_remove("istio") {
+        objects.extend(istio(&mut canary, by.as_str().unwrap()));
     }
     for name in ["web-active", "web-preview"] {
         let metadata = json!({ "name": name, "uid": name });

@@ -17,11 +17,11 @@ pub struct Picture {
 impl Picture {
     pub fn of(world: &World) -> Self {
         let status = world.seen.rollout.status.clone().unwrap_or_default();
-        let canary = world.seen.rollout.canary().cloned().unwrap_or_default();
+        let (canary, stable) = world.roles();
         Self {
             weight: world.weight().unwrap_or(0),
-            canary: world.behind(canary.canary_service.as_ref()),
-            stable: world.behind(canary.stable_service.as_ref()),
+            canary,
+            stable,
             wanted: world.seen.replica_sets.iter().map(ReplicaSet::replicas_or_default).sum(),
             stable_rs: status.stable_rs.unwrap_or_default(),
         }
@@ -110,8 +110,10 @@ pub fn at_rest(world: &World) -> Vec<String> {
         let routing = canary.traffic_routing.as_ref();
         let max = routing.and_then(|routing| routing.max_traffic_weight).unwrap_or(100);
         let weights = status.canary.as_ref().and_then(|canary| canary.weights.as_ref());
+        let additional =
+            |weights: &crds::TrafficWeights| -> i32 { weights.additional.iter().flatten().map(|one| one.weight).sum() };
         if let Some(weights) = weights.filter(|_| routing.is_some())
-            && weights.canary.weight + weights.stable.weight != max
+            && weights.canary.weight + weights.stable.weight + additional(weights) != max
         {
             wrong.push(format!("the weights of the status do not sum to {max}"));
         }

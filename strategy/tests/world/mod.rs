@@ -85,6 +85,7 @@ impl World {
             pods: None,
             replica_sets: Vec::new(),
             taken: std::collections::BTreeSet::new(),
+            unserved: std::collections::BTreeSet::new(),
             services: BTreeMap::new(),
             routes: BTreeMap::new(),
             analysis_runs: Vec::new(),
@@ -157,9 +158,9 @@ impl World {
             "ClusterAnalysisTemplate" => {
                 drop(seen.cluster_analysis_templates.insert(name, serde_json::from_value(object).unwrap()));
             }
-            "Ingress" => {
+            "Ingress" | "VirtualService" | "DestinationRule" => {
                 for reference in traffic::routers(&seen.rollout).iter().flat_map(|router| router.references()) {
-                    if reference.name == name {
+                    if reference.name == name && object["kind"] == reference.kind {
                         seen.routes.insert(reference, object.clone());
                     }
                 }
@@ -285,11 +286,29 @@ impl World {
     }
 
     /// Available pods behind a Service.
-    fn behind(&self, service: Option<&String>) -> i32 {
-        let service = service.and_then(|name| self.seen.services.get(name));
+    fn behind(&self, service: &str) -> i32 {
+        let service = self.seen.services.get(service);
         let hash = service.and_then(|service| service.spec.as_ref()?.selector.as_ref()?.get(POD_TEMPLATE_HASH_LABEL));
+        self.available_of_version(hash)
+    }
+
+    /// Available pods of a version, or of all.
+    fn available_of_version(&self, hash: Option<&String>) -> i32 {
         let fits = |set: &&ReplicaSet| hash.is_none() || hash_of(set) == hash.map(String::as_str);
         self.seen.replica_sets.iter().filter(fits).map(available_of).sum()
+    }
+
+    /// Available pods behind the canary's share and behind the rest.
+    fn roles(&self) -> (i32, i32) {
+        let routers = traffic::routers(&self.seen.rollout);
+        if let Some(versions) = routers.iter().find_map(|router| router.versions(&self.seen.routes)) {
+            return (
+                self.available_of_version(versions.canary.as_ref()),
+                self.available_of_version(versions.stable.as_ref()),
+            );
+        }
+        let services = traffic::services(&self.seen.rollout);
+        (self.behind(&services.canary), self.behind(&services.stable))
     }
 
     /// `maxUnavailable` in pods.
@@ -303,7 +322,7 @@ impl World {
         let name = &self.seen.rollout.blue_green()?.active_service;
         let service = self.seen.services.get(name)?;
         let hash = service.spec.as_ref()?.selector.as_ref()?.get(POD_TEMPLATE_HASH_LABEL).cloned();
-        Some((self.behind(Some(name)), hash))
+        Some((self.behind(name), hash))
     }
 
     /// The image behind a Service; `everyone` when it selects no version.

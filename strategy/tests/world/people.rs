@@ -40,6 +40,12 @@ impl World {
         format!("{}{}", waits.as_deref().unwrap_or("nothing"), last.unwrap_or_default())
     }
 
+    /// The weights that the status tells.
+    pub fn weights(&self) -> String {
+        let weights = self.seen.rollout.status.as_ref().and_then(|status| status.canary.as_ref()?.weights.clone());
+        serde_json::to_string(&weights).unwrap()
+    }
+
     pub fn patch_spec(&mut self, patch: &Value) {
         self.seen.rollout = patched(&self.seen.rollout, &json!({ "spec": patch }));
         self.bump();
@@ -102,7 +108,26 @@ impl World {
         let open = self.seen.experiments.iter_mut().rev().find(over);
         let found = open.is_some();
         if let Some(one) = open {
-            *one = patched(one, &json!({ "status": { "phase": phase, "message": message } }));
+            let mut status = json!({ "phase": phase, "message": message });
+            if phase == "Running" {
+                // Its versions have their pods and Services.
+                let name = one.metadata.name.clone().unwrap();
+                let versions: Vec<Value> = one
+                    .spec
+                    .templates
+                    .iter()
+                    .map(|version| json!({
+                        "name": version.name, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1,
+                        "status": "Running", "podTemplateHash": format!("hash-{}", version.name),
+                        "serviceName": version.service.as_ref().map(|_| format!("{name}-{}", version.name)),
+                    }))
+                    .collect();
+                crds::json_patch::merge(
+                    &mut status,
+                    &json!({ "availableAt": self.now.to_string(), "templateStatuses": versions }),
+                );
+            }
+            *one = patched(one, &json!({ "status": status }));
         }
         found
     }

@@ -77,6 +77,19 @@ impl World {
             Action::Route(Write::Create { reference, object, .. }) => {
                 format!("Ingress {}: create weight={}", reference.name, weight_of(object))
             }
+            Action::Route(Write::Patch { reference, patch, .. }) if reference.kind == "VirtualService" => {
+                format!("VirtualService {}:{}", reference.name, routes_of(patch))
+            }
+            Action::Route(Write::Patch { reference, patch, .. }) if reference.kind == "DestinationRule" => {
+                let mut text = format!("DestinationRule {}:", reference.name);
+                for subset in patch.pointer("/spec/subsets").and_then(Value::as_array).into_iter().flatten() {
+                    let hash = subset.pointer("/labels").and_then(|labels| labels.get(POD_TEMPLATE_HASH_LABEL));
+                    let hash = hash.and_then(Value::as_str);
+                    let image = self.version(|set| hash.is_some() && hash_of(set) == hash, "everyone");
+                    let _ = write!(text, " {}={image}", subset["name"].as_str().unwrap_or_default());
+                }
+                text
+            }
             Action::Route(Write::Patch { reference, patch, .. }) => {
                 format!("Ingress {}: weight={}{}", reference.name, weight_of(patch), header_of(patch))
             }
@@ -166,6 +179,36 @@ impl World {
         }
         text
     }
+}
+
+/// The routes of a VirtualService: where each leads and with what weight, and where it copies to.
+fn routes_of(patch: &Value) -> String {
+    let mut text = String::new();
+    for route in patch.pointer("/spec/http").and_then(Value::as_array).into_iter().flatten() {
+        let name = route["name"].as_str().unwrap_or_default();
+        let to = |destination: &Value| {
+            let part = destination.get("subset").or_else(|| destination.get("host")).and_then(Value::as_str);
+            without_hash_of_experiment(part.unwrap_or_default())
+        };
+        let parts: Vec<String> = route["route"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| format!("{}={}", to(&one["destination"]), one["weight"]))
+            .collect();
+        let tests = if route.get("match").is_some() { format!(" {}", route["match"]) } else { String::new() };
+        let _ = write!(text, " [{name}{tests}: {}", parts.join(" "));
+        if let Some(mirror) = route.get("mirror") {
+            let _ = write!(text, ", {}% copied to {}", route["mirrorPercentage"]["value"], to(mirror));
+        }
+        text.push(']');
+    }
+    text
+}
+
+/// `web-<hash>-2-0-a` as `web-2-0-a`; other names as they are.
+fn without_hash_of_experiment(name: &str) -> String {
+    if name.split('-').count() > 3 { without_hash(Some(name)) } else { name.to_owned() }
 }
 
 pub(super) fn weight_of(object: &Value) -> &str {

@@ -5,7 +5,7 @@
 
 use crds::Rollout;
 use serde_json::{Value, json};
-use traffic::{Objects, Reference, Routing, Weight, Write};
+use traffic::{Objects, Reference, Routing, Services, Weight, Write};
 
 /// A Rollout "web" whose nginx settings are these.
 pub fn rollout(nginx: &Value, max_traffic_weight: Option<u32>) -> Rollout {
@@ -27,6 +27,9 @@ pub fn rollout(nginx: &Value, max_traffic_weight: Option<u32>) -> Rollout {
 pub fn routing(weight: u32, max: u32) -> Routing {
     Routing {
         headers: Vec::new(),
+        mirrors: Vec::new(),
+        additional: Vec::new(),
+        retired: Vec::new(),
         canary: Weight(weight),
         max: Weight(max),
         canary_service: "web-canary".to_owned(),
@@ -34,8 +37,18 @@ pub fn routing(weight: u32, max: u32) -> Routing {
     }
 }
 
+pub fn services(stable: &str) -> Services {
+    Services { stable: stable.to_owned(), canary: "web-canary".to_owned() }
+}
+
 pub fn ingress_reference(name: &str) -> Reference {
-    Reference { api_version: "networking.k8s.io/v1", kind: "Ingress", plural: "ingresses", name: name.to_owned() }
+    Reference {
+        api_version: "networking.k8s.io/v1",
+        kind: "Ingress",
+        plural: "ingresses",
+        namespace: None,
+        name: name.to_owned(),
+    }
 }
 
 pub fn path(path: &str, service: &str) -> Value {

@@ -29,7 +29,7 @@ pub(crate) fn progress(release: &Release<'_>, draft: &mut Draft, index: usize, s
         pause::progress(release, draft, pause)
     } else if step.analysis.is_some() {
         analysis::progress(draft)
-    } else if step.set_header_route.is_some() {
+    } else if step.set_header_route.is_some() || step.set_mirror_route.is_some() {
         // The route is written with the position that lies behind this step.
         Outcome::Done
     } else if step.plugin.is_some() {
@@ -67,6 +67,11 @@ pub fn describe(step: &CanaryStep) -> String {
         let what =
             if route.match_.iter().flatten().next().is_some() { "setHeaderRoute" } else { "end of header route" };
         return format!("{what}: {name}");
+    }
+    if let Some(route) = &step.set_mirror_route {
+        let what =
+            if route.match_.iter().flatten().next().is_some() { "setMirrorRoute" } else { "end of mirror route" };
+        return format!("{what}: {}", route.name);
     }
     if let Some(plugin) = &step.plugin {
         return format!("plugin: {}, skipped", plugin.name);
