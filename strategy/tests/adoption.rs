@@ -26,6 +26,8 @@ captured!(
     canary_basic_paused_at_40,
     canary_experiment_running,
     canary_healthy_with_history,
+    canary_istio_host_paused_at_25,
+    canary_istio_subset_paused_at_10,
     canary_nginx_aborted,
     canary_nginx_background_analysis,
     canary_nginx_paused_at_20,
