@@ -10,7 +10,7 @@ use std::path::Path;
 
 use crds::Rollout;
 use serde_json::{Value, json};
-use support::{apply, golden};
+use support::{apply, golden, schema};
 use traffic::istio::Istio;
 use traffic::{
     Additional, Feature, HeaderRoute, HeaderValue, MirrorRoute, Objects, Router, Routing, Services, Versions, Weight,
@@ -112,6 +112,13 @@ fn versions_of(case: &Value) -> Versions {
     Versions { canary: version("canary"), stable: version("stable") }
 }
 
+/// The schema of a kind, as Istio publishes it.
+fn schema_of(kind: &str) -> Value {
+    let definitions = serde_saphyr::from_multiple::<Value>(include_str!("crds/istio.yaml")).unwrap();
+    let found = definitions.into_iter().find(|one| one["spec"]["names"]["kind"] == kind).unwrap();
+    found["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone()
+}
+
 /// The writes, or the error in words.
 fn plan(router: &Istio, case: &Value, objects: &Objects) -> Result<Vec<Write>, String> {
     let services = traffic::services(&rollout(&canary_of(case), &case["status"]));
@@ -142,6 +149,11 @@ fn each_case_is_written_as_its_golden_file_says() {
                 apply(&mut after, &writes);
                 let again = plan(&router, &case, &after).unwrap();
                 assert!(again.is_empty(), "{}: a second look writes {again:?}", file.display());
+                for object in before.values().chain(after.values()) {
+                    let kind = object["kind"].as_str().unwrap();
+                    let wrong = schema::wrong(&object["spec"], &schema_of(kind), "spec");
+                    assert!(wrong.is_empty(), "{}: {kind}: {wrong:?}", file.display());
+                }
                 let out: Vec<&Value> =
                     after.values().filter(|object| !before.values().any(|old| old == *object)).collect();
                 json!({ "in force": router.in_force(&after).unwrap().map(|weight| weight.0), "writes": golden(&writes), "out": out })

@@ -3,6 +3,8 @@
 // Each test file uses its own part.
 #![allow(dead_code)]
 
+pub mod schema;
+
 use crds::Rollout;
 use serde_json::{Value, json};
 use traffic::{Objects, Reference, Routing, Services, Weight, Write};
