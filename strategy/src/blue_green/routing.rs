@@ -2,6 +2,7 @@
 
 use super::Release;
 use super::stage::{self, Stage};
+use crate::Action;
 use crate::release::{Draft, pods, services};
 use crate::revision::hash_of;
 
@@ -9,6 +10,8 @@ use crate::revision::hash_of;
 ///
 /// Returns whether the active Service leaves the version it selected.
 pub(super) fn route(release: &Release<'_>, draft: &mut Draft, stage: Stage) -> bool {
+    // A canary that this Rollout was before may have left a share of the requests to a version whose pods will go.
+    draft.actions.extend(traffic::leftovers(release.rollout, &release.seen.routes).into_iter().map(Action::Route));
     let target = active(release, draft, stage).filter(|hash| carries(release, hash, stage));
     if let Some(target) = &target {
         services::point(release, draft, &release.blue_green.active_service, target, true);

@@ -94,18 +94,27 @@ fn serving(release: &Release<'_>, set: &ReplicaSet) -> Plan {
     if needed < set.replicas_or_default() { Plan::Replicas(needed) } else { Plan::Keep }
 }
 
+/// The stable version, when it is another than the wanted one.
+fn stable<'a>(release: &Release<'a>) -> Option<&'a ReplicaSet> {
+    release.revisions.stable.filter(|set| release.revisions.new.is_none_or(|new| !std::ptr::eq(new, *set)))
+}
+
+/// The numbers of pods that come next on the way to these, of the wanted and of the stable version.
+pub(super) fn next_numbers(release: &Release<'_>, goal: (i32, i32)) -> (i32, i32) {
+    let others: i32 = release.revisions.others.iter().map(|set| set.replicas_or_default()).sum();
+    let (new, stable) = (pods(release.revisions.new), pods(stable(release)));
+    replicas::step(release.desired, release.bounds, goal, new, stable, others)
+}
+
 /// Without traffic routing: the numbers of pods are the traffic.
 fn by_numbers<'a>(release: &Release<'a>, draft: &mut Draft, wanted: Wanted) -> Plans<'a> {
     let mut plans = Vec::new();
     let whole = Release::initial(&draft.status) || release.promoted(&draft.status);
     let weight = if draft.aborted() { 0 } else { wanted.capacity };
     let goal = if whole { (release.desired, 0) } else { replicas::split(release.desired, weight, release.bounds) };
-    let stable =
-        release.revisions.stable.filter(|set| release.revisions.new.is_none_or(|new| !std::ptr::eq(new, *set)));
-    let (goal, old) = (goal, &release.revisions.others);
-    let others: i32 = old.iter().map(|set| set.replicas_or_default()).sum();
-    let (canary, rest) =
-        replicas::step(release.desired, release.bounds, goal, pods(release.revisions.new), pods(stable), others);
+    let stable = stable(release);
+    let old = &release.revisions.others;
+    let (canary, rest) = next_numbers(release, goal);
     // The first version ever has nothing to be careful about.
     let canary = if Release::initial(&draft.status) { release.desired } else { canary };
     // A pause by hand holds the release, not the way back.

@@ -66,7 +66,9 @@ pub(super) fn walk(release: &Release<'_>, draft: &mut Draft) -> Wanted {
         // written down before that.
         draft.settles = true;
         draft.wake_at(release.now);
-        return Wanted { traffic: weight, capacity: weight, pods: fixed };
+        // Without pods there was no traffic, whatever the weight.
+        let traffic = if fixed == Some(0) { 0 } else { weight };
+        return Wanted { traffic, capacity: weight, pods: fixed };
     }
     Wanted { traffic: allowed(release, index, capacity), capacity, pods }
 }

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use strategy::{Action, Observation};
 use traffic::Write;
 
-use crate::plan::{Happening, Plan};
-use crate::world::{World, given, laws};
+use crate::plan::{End, Happening, Plan};
+use crate::world::{World, given, given_blue_green, laws};
 
 /// What came of a plan.
 pub enum Outcome {
@@ -18,16 +18,8 @@ pub enum Outcome {
 
 /// The world a plan begins in, before anything is decided.
 fn begin(plan: &Plan) -> World {
-    let canary = plan.strategy.get("canary").cloned().unwrap_or_else(|| json!({}));
     let mut spec = plan.spec.clone();
-    if plan.strategy.get("blueGreen").is_some() {
-        spec["strategy"] = json!({ "canary": null, "blueGreen": plan.strategy["blueGreen"] });
-    }
     let mut objects = Vec::new();
-    for name in ["web-active", "web-preview"] {
-        let metadata = json!({ "name": name, "uid": name });
-        objects.push(json!({ "kind": "Service", "metadata": metadata, "spec": { "selector": { "app": "web" } } }));
-    }
     if let Some((kind, scale_down)) = plan.workload {
         let template = json!({ "metadata": { "labels": { "app": "web" } }, "spec": { "containers": [{ "name": "web", "image": "web:1" }] } });
         let metadata = json!({ "name": "legacy", "uid": "legacy", "generation": 1 });
@@ -44,7 +36,11 @@ fn begin(plan: &Plan) -> World {
         spec["workloadRef"] =
             json!({ "apiVersion": api_version, "kind": kind, "name": "legacy", "scaleDown": scale_down });
     }
-    let mut world = World::new(given(&canary, &spec), "2026-01-01T00:00:00Z".parse().unwrap());
+    let given = match plan.strategy.get("blueGreen") {
+        Some(blue_green) => given_blue_green(blue_green, &spec),
+        None => given(&plan.strategy["canary"], &spec),
+    };
+    let mut world = World::new(given, "2026-01-01T00:00:00Z".parse().unwrap());
     for object in objects {
         world.add(object);
     }
@@ -62,6 +58,10 @@ pub fn play(plan: &Plan) -> Outcome {
     }
     world.run_for(SignedDuration::from_secs(100));
     assert_eq!(world.stable_image(), "web:1", "the first version is released: {}", world.summary());
+    if plan.end == End::Smooth {
+        interrupted(plan, world);
+        return Outcome::Held;
+    }
     for happening in &plan.happenings {
         let before = world.seen.rollout.clone();
         happen(&mut world, happening);
@@ -108,10 +108,64 @@ pub fn play(plan: &Plan) -> Outcome {
     check(&world, &Happening::Settle);
     let budget = 60 + 40 * (plan.happenings.len() + 1);
     assert!(world.writes.len() <= budget, "{} writes for {} happenings", world.writes.len(), plan.happenings.len());
-    finish(&mut world);
-    check(&world, &Happening::Settle);
-    the_end(&world);
+    if plan.end == End::Aborted {
+        abort(&mut world);
+    } else {
+        finish(&mut world);
+        check(&world, &Happening::Settle);
+        the_end(&world);
+    }
     Outcome::Held
+}
+
+/// An abort ends with everything on the stable version, whatever was going on, and the canary without pods.
+fn abort(world: &mut World) {
+    world.broken.clear();
+    world.budget = -1;
+    let replicas = world.seen.rollout.spec.replicas_or_default().max(1);
+    world.patch_spec(&json!({ "paused": false, "replicas": replicas }));
+    let (stable, wanted) = (world.stable_image(), world.wanted_image());
+    let releasing = stable != wanted;
+    world.patch_status(&json!({ "abort": true, "promoteFull": null }));
+    world.run_for(SignedDuration::from_secs(300));
+    check(world, &Happening::Settle);
+    let end = world.summary();
+    assert_eq!(world.stable_image(), stable, "{end}");
+    assert_eq!(world.weight().unwrap_or(0), 0, "{end}");
+    assert_eq!(world.available(Some(&stable)), replicas, "{end}");
+    let kept = world.seen.rollout.spec.abort_scale_down_delay().is_none();
+    if releasing {
+        assert!(kept || world.wanted(&wanted) == 0, "the aborted version keeps pods: {end}");
+        assert_eq!(world.phase(), "Degraded", "{end}");
+    }
+}
+
+/// A controller that is killed again and again in the middle of its writes gets to the same end as one that is not, without a second
+/// ReplicaSet; and the one that is not writes no more than there is to do.
+fn interrupted(plan: &Plan, mut smooth: World) {
+    let mut rough = begin(plan);
+    rough.run_for(SignedDuration::from_secs(100));
+    let before = smooth.writes.len();
+    smooth.image("web:2");
+    finish(&mut smooth);
+    // For each pod of either version one scaling at most, for each step a weight and a run, and the frame.
+    let steps = smooth.seen.rollout.canary().map_or(0, |canary| canary.steps().len());
+    let pods = usize::try_from(smooth.seen.rollout.spec.replicas_or_default()).unwrap();
+    let (writes, most) = (smooth.writes.len() - before, pods * 6 + steps * (4 + pods) + 12);
+    assert!(writes <= most, "{writes} > {most}:\n{}", smooth.writes[before..].join("\n"));
+    rough.image("web:2");
+    for round in 0..40 {
+        let crash = round * 7 % 4;
+        rough.crash_after(crash);
+        rough.pods_ready(1);
+        rough.crash_after(crash);
+        rough.now += SignedDuration::from_secs(1);
+    }
+    finish(&mut rough);
+    check(&smooth, &Happening::Settle);
+    check(&rough, &Happening::Settle);
+    assert_eq!(rough.summary(), smooth.summary());
+    assert_eq!(rough.seen.replica_sets.len(), smooth.seen.replica_sets.len());
 }
 
 fn dynamic(world: &World) -> bool {
@@ -141,7 +195,7 @@ fn happen(world: &mut World, happening: &Happening) {
         Happening::Image(number) => world.image(&format!("web:{number}")),
         Happening::Break(number) => drop(world.broken.insert(format!("web:{number}"))),
         Happening::Mend => world.broken.clear(),
-        Happening::PodLost(number) => lose(world, &format!("web:{number}")),
+        Happening::PodLost(number) => world.lose(&format!("web:{number}"), 1),
         Happening::Scale(count) => world.patch_spec(&json!({ "replicas": count })),
         Happening::Abort => world.patch_status(&json!({ "abort": true })),
         Happening::Retry => world.patch_status(&json!({ "abort": false })),
@@ -149,6 +203,15 @@ fn happen(world: &mut World, happening: &Happening) {
         Happening::PromoteFull => world.patch_status(&json!({ "promoteFull": true })),
         Happening::Pause(paused) => world.patch_spec(&json!({ "paused": paused })),
         Happening::Analysis(phase) => drop(world.analysis(phase, "as the test says")),
+        Happening::Experiment(phase) => drop(world.experiment(phase, "as the test says")),
+        Happening::OtherStrategy(steps) => {
+            let strategy = if world.seen.rollout.canary().is_some() {
+                json!({ "canary": null, "blueGreen": { "activeService": "web-active", "previewService": "web-preview" } })
+            } else {
+                json!({ "blueGreen": null, "canary": { "steps": steps } })
+            };
+            world.patch_spec(&json!({ "strategy": strategy }));
+        }
         Happening::Steps(steps) if world.seen.rollout.canary().is_some() => {
             let old = world.seen.rollout.clone();
             world.patch_spec(&json!({ "strategy": { "canary": { "steps": steps } } }));
@@ -174,15 +237,6 @@ fn happen(world: &mut World, happening: &Happening) {
             let old = world.seen.clone();
             happen(world, inner);
             act_on(world, &old);
-        }
-    }
-}
-
-fn lose(world: &mut World, image: &str) {
-    for set in world.seen.replica_sets.iter_mut().filter(|set| crate::world::image_of(set) == image) {
-        if let Some(status) = &mut set.status {
-            status.available_replicas = status.available_replicas.map(|count| count - 1).filter(|count| *count > 0);
-            status.ready_replicas = status.available_replicas;
         }
     }
 }
@@ -225,7 +279,8 @@ fn finish(world: &mut World) {
         }
         if world.seen.rollout.status.as_ref().is_some_and(|status| status.abort == Some(true)) {
             world.patch_status(&json!({ "abort": false }));
-        } else if !world.analysis("Successful", "") && world.phase() == "Paused" {
+        } else if !world.analysis("Successful", "") && !world.experiment("Successful", "") && world.phase() == "Paused"
+        {
             world.promote();
         }
     }

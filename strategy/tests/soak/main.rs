@@ -21,7 +21,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 /// Seeds that every test run plays.
-const FIXED: u64 = 120;
+const FIXED: u64 = 800;
 /// Attempts to make a plan smaller.
 const SMALLER: usize = 400;
 /// Violations after which it stops looking for more.

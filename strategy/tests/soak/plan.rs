@@ -24,7 +24,10 @@ pub enum Happening {
     PromoteFull,
     Pause(bool),
     Analysis(&'static str),
+    Experiment(&'static str),
     Steps(Vec<Value>),
+    /// To the other strategy; to a canary with these steps.
+    OtherStrategy(Vec<Value>),
     Restart,
     /// A disruption budget appears or goes.
     Budget(i32),
@@ -46,6 +49,18 @@ pub struct Plan {
     /// Kind and `scaleDown` of the workload that describes the pods.
     pub workload: Option<(&'static str, &'static str)>,
     pub happenings: Vec<Happening>,
+    pub end: End,
+}
+
+/// How a release is brought to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Whatever waits goes well until the wanted version is the stable one.
+    Finished,
+    /// Aborted, whatever was going on.
+    Aborted,
+    /// Instead of what happens: a new version, once without any trouble, and once with a controller that dies all the time.
+    Smooth,
 }
 
 fn analysis() -> Value {
@@ -64,6 +79,11 @@ fn steps(routed: bool) -> impl Strategy<Value = Vec<Value>> {
         2 => (0..60).prop_map(|seconds| json!({ "pause": { "duration": format!("{seconds}s") } })),
         2 => (1..90).prop_map(|seconds| json!({ "pause": { "duration": seconds } })),
         2 => Just(json!({ "analysis": analysis() })),
+        1 => Just(json!({ "experiment": { "templates": [{ "name": "candidate", "specRef": "canary" }] } })),
+        u32::from(routed) => prop_oneof![
+            Just(json!({ "setHeaderRoute": { "name": "qa", "match": [{ "headerName": "x-qa", "headerValue": { "exact": "1" } }] } })),
+            Just(json!({ "setHeaderRoute": { "name": "qa" } })),
+        ],
         u32::from(routed) => scale.prop_map(|scale| json!({ "setCanaryScale": scale })),
     ];
     prop::collection::vec(step, 0..6)
@@ -106,6 +126,15 @@ fn canary() -> impl Strategy<Value = Value> {
                 .boxed(),
             ),
             ("abortScaleDownDelaySeconds", number(0, 60)),
+            ("stepsChange", Just(json!("keep")).boxed()),
+            (
+                "replicaProgressThreshold",
+                prop_oneof![
+                    (1..=100).prop_map(|part| json!({ "type": "Percent", "value": part })),
+                    (1..5).prop_map(|pods| json!({ "type": "Pods", "value": pods })),
+                ]
+                .boxed(),
+            ),
         ];
         if routed {
             optional.extend([
@@ -118,6 +147,7 @@ fn canary() -> impl Strategy<Value = Value> {
         (fields(optional), steps(routed)).prop_map(move |(mut canary, steps)| {
             canary["steps"] = json!(steps);
             canary["nginx"] = json!(routed);
+            canary["header"] = json!(routed);
             if canary.get("dynamicStableScale").is_some() {
                 canary.as_object_mut().unwrap().shift_remove("scaleDownDelaySeconds");
             }
@@ -162,7 +192,9 @@ fn external() -> impl Strategy<Value = Happening> {
         1 => any::<bool>().prop_map(Happening::Pause),
         2 => prop_oneof![2 => Just("Successful"), 1 => Just("Failed"), 1 => Just("Error"), 1 => Just("Inconclusive")]
             .prop_map(Happening::Analysis),
+        1 => prop_oneof![2 => Just("Successful"), 1 => Just("Failed"), 1 => Just("Inconclusive")].prop_map(Happening::Experiment),
         1 => steps(false).prop_map(Happening::Steps),
+        1 => steps(false).prop_map(Happening::OtherStrategy),
         1 => Just(Happening::Restart),
         1 => (-1..5).prop_map(Happening::Budget),
         1 => (0..5).prop_map(Happening::Workload),
@@ -186,6 +218,7 @@ pub fn plans() -> impl Strategy<Value = Plan> {
         ("progressDeadlineSeconds", number(21, 600)),
         ("progressDeadlineAbort", any::<bool>().prop_map(Value::from).boxed()),
         ("revisionHistoryLimit", number(0, 5)),
+        ("rollbackWindow", (1..4).prop_map(|revisions| json!({ "revisions": revisions })).boxed()),
         (
             "analysis",
             (0..3, 0..3)
@@ -200,9 +233,12 @@ pub fn plans() -> impl Strategy<Value = Plan> {
         1 => prop_oneof![Just("never"), Just("onsuccess"), Just("progressively")].prop_map(|when| Some(("Deployment", when))),
         1 => Just(Some(("PodTemplate", "never"))),
     ];
-    (prop_oneof![3 => canary(), 1 => blue_green()], spec, 1..6, workload, prop::collection::vec(happening(), 0..40))
-        .prop_map(|(strategy, mut spec, replicas, workload, happenings)| {
+    let end = prop_oneof![8 => Just(End::Finished), 3 => Just(End::Aborted), 1 => Just(End::Smooth)];
+    let strategy = prop_oneof![3 => canary(), 1 => blue_green()];
+    (strategy, spec, 1..6, workload, prop::collection::vec(happening(), 0..40), end).prop_map(
+        |(strategy, mut spec, replicas, workload, happenings, end)| {
             spec["replicas"] = json!(replicas);
-            Plan { strategy, spec, workload, happenings }
-        })
+            Plan { strategy, spec, workload, happenings, end }
+        },
+    )
 }

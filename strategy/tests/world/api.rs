@@ -41,7 +41,9 @@ impl World {
         let evicts = matches!(action, Action::EvictPod { .. });
         let wanted = self.seen.rollout.spec.replicas_or_default() > 0 && !evicts;
         let released = routed && !self.stable_image().is_empty() && wanted;
-        let dynamic = released && canary.dynamic_stable_scale == Some(true);
+        // Where the user says that fewer pods will do.
+        let fewer = canary.replica_progress_threshold.is_some();
+        let dynamic = released && canary.dynamic_stable_scale == Some(true) && !fewer;
         let rest = strategy::replicas::share(
             self.seen.rollout.spec.replicas_or_default(),
             max.saturating_sub(weight).cast_signed(),

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 pub fn given_blue_green(blue_green: &Value, spec: &Value) -> Vec<Value> {
     let mut strategy = json!({ "activeService": "web-active", "previewService": "web-preview" });
     crds::json_patch::merge(&mut strategy, blue_green);
-    let mut whole = json!({ "strategy": { "canary": null, "blueGreen": strategy } });
-    crds::json_patch::merge(&mut whole, spec);
+    // Not a merge: a null in the spec takes something away.
+    let mut whole = spec.clone();
+    whole["strategy"] = json!({ "canary": null, "blueGreen": strategy });
     given(&json!({}), &whole)
 }
 
@@ -78,6 +79,9 @@ pub fn given(canary: &Value, spec: &Value) -> Vec<Value> {
     }
     if let Some(by) = canary.as_object_mut().unwrap().shift_remove("istio") {
         objects.extend(istio(&mut canary, by.as_str().unwrap()));
+    }
+    if canary.as_object_mut().unwrap().shift_remove("header").is_some_and(|value| value == true) {
+        crds::json_patch::merge(&mut canary, &json!({ "trafficRouting": { "managedRoutes": [{ "name": "qa" }] } }));
     }
     for name in ["web-active", "web-preview"] {
         let metadata = json!({ "name": name, "uid": name });

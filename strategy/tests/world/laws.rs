@@ -68,6 +68,7 @@ impl Picture {
         );
         law(
             released
+                && !fewer
                 && removed
                 && now.stable < self.stable
                 && now.stable < share(max - weight) - bounds.unavailable

@@ -1,7 +1,7 @@
 //! `setWeight`: over when the pods for it are available and the traffic is at that weight.
 
 use super::Outcome;
-use crate::canary::{Release, pods, position, share};
+use crate::canary::{Release, capacity, pods, position, share};
 use crate::replicas;
 
 pub(super) fn progress(release: &Release<'_>, index: usize, weight: i32) -> Outcome {
@@ -14,8 +14,11 @@ pub(super) fn progress(release: &Release<'_>, index: usize, weight: i32) -> Outc
         let is_there = |found: replicas::Pods, wanted: i32| found.wanted == wanted && found.available >= wanted;
         let found = pods(release.revisions.new);
         if release.canary.replica_progress_threshold.is_some() && canary > 0 {
-            // The pods that are missing keep stable ones alive, so those cannot be waited for.
-            share::enough(release, found.available, canary)
+            // The pods that are missing keep stable ones alive, so those cannot be waited for; but everything has gone as far as it
+            // can for this weight.
+            let numbers = (found.wanted, pods(release.revisions.stable).wanted);
+            capacity::next_numbers(release, (canary, stable)) == numbers
+                && share::enough(release, found.available, canary)
         } else {
             // A step up only takes pods from the stable version; if those it leaves are broken, that is no reason to keep them.
             let up = index.checked_sub(1).is_none_or(|before| position::weight_at(release, before) <= weight);
