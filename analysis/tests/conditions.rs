@@ -99,7 +99,7 @@ count([true, false, true]) == 2
 find([1, 2, 3], # > 1) == 2 and findLast([1, 2, 3], # > 1) == 3
 find([1], # > 1) == nil
 findIndex([1, 2, 3], # > 1) == 1 and findLastIndex([1, 2, 3], # < 3) == 1
-findIndex([1], # > 1) == -1
+findIndex([1], # > 1) == nil
 map([{v: 1}, {v: 2}], .v) == [1, 2]
 map([{v: {w: 1}}], {.v.w}) == [1]
 all([[1, 2], [3]], all(#, # > 0))

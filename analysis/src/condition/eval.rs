@@ -440,7 +440,7 @@ impl<'a> Evaluator<'a> {
             Builtin::Count => Value::Int(count),
             Builtin::Filter => Value::array(found.into_iter().map(|(_, item)| item).collect(), array.elem())?,
             Builtin::FindIndex | Builtin::FindLastIndex => {
-                found.first().map_or(Value::Int(-1), |(index, _)| Value::Int(i64::try_from(*index).unwrap_or(i64::MAX)))
+                found.first().map_or(Value::Nil, |(index, _)| Value::Int(i64::try_from(*index).unwrap_or(i64::MAX)))
             }
             _ => found.into_iter().next().map_or(Value::Nil, |(_, item)| item),
         })

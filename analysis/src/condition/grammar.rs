@@ -62,10 +62,13 @@ pub(super) fn number(text: &str) -> Result<Kind, ConditionError> {
         }
     }
     if lower.contains(['.', 'e']) {
-        return lower
-            .parse()
-            .map(Kind::Float)
-            .map_err(|_| ConditionError::syntax(format!("invalid float literal: {text}")));
+        let number: f64 =
+            lower.parse().map_err(|_| ConditionError::syntax(format!("invalid float literal: {text}")))?;
+        if number.is_infinite() {
+            let problem = format!("invalid float literal: strconv.ParseFloat: parsing \"{text}\": value out of range");
+            return Err(ConditionError::syntax(problem));
+        }
+        return Ok(Kind::Float(number));
     }
     lower.parse().map(Kind::Int).map_err(|_| ConditionError::syntax("integer literal is too large"))
 }

@@ -160,6 +160,14 @@ pub(super) fn fetch(base: &Value, index: &Value) -> Evaluated {
                 .cloned()
                 .ok_or_else(|| error(format!("index out of range: {i} (array length is {length})")))
         }
+        // A text is bytes, as in Go; a place outside of it is an error.
+        (Value::Str(text), Value::Int(i)) => {
+            let length = i64::try_from(text.len()).unwrap_or(i64::MAX);
+            let at = if *i < 0 { i.saturating_add(length) } else { *i };
+            let byte = usize::try_from(at).ok().and_then(|at| text.as_bytes().get(at));
+            byte.map(|byte| Value::Int(i64::from(*byte)))
+                .ok_or_else(|| error(format!("index out of range: {i} (array length is {length})")))
+        }
         (Value::Map(map), key) => {
             // A key that is absent is nil.
             Ok(Key::of(key).and_then(|key| map.entries().get(&key)).cloned().unwrap_or(Value::Nil))

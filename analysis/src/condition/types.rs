@@ -373,7 +373,8 @@ fn binary(op: BinaryOp, left: &Type, right: &Type) -> Checked {
                     || (element.is_array() && left.is_array());
                 if fits { Ok(Type::Bool) } else { Err(error(format!("cannot use {left} as type {element} in array"))) }
             }
-            Type::Unknown | Type::Nil => Ok(Type::Bool),
+            Type::Unknown => Ok(Type::Bool),
+            Type::Nil if left.is_open() => Ok(Type::Bool),
             _ => mismatch(),
         },
         BinaryOp::Matches | BinaryOp::Contains | BinaryOp::StartsWith | BinaryOp::EndsWith => {
