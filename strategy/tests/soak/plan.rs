@@ -109,7 +109,10 @@ fn amount() -> BoxedStrategy<Value> {
 }
 
 fn canary() -> impl Strategy<Value = Value> {
-    any::<bool>().prop_flat_map(|routed| {
+    // Without routing, or one of the routers.
+    let router = prop_oneof![4 => Just("none"), 4 => Just("nginx"), 1 => Just("hosts"), 1 => Just("subsets"), 1 => Just("pingPong")];
+    router.prop_flat_map(|router| {
+        let routed = router != "none";
         let mut optional = vec![
             ("maxSurge", amount()),
             ("maxUnavailable", amount()),
@@ -146,7 +149,15 @@ fn canary() -> impl Strategy<Value = Value> {
         }
         (fields(optional), steps(routed)).prop_map(move |(mut canary, steps)| {
             canary["steps"] = json!(steps);
-            canary["nginx"] = json!(routed);
+            canary["nginx"] = json!(router == "nginx");
+            if ["hosts", "pingPong"].contains(&router) {
+                canary["istio"] = json!("hosts");
+            } else if router == "subsets" {
+                canary["istio"] = json!("subsets");
+            }
+            if router == "pingPong" {
+                canary["pingPong"] = json!({});
+            }
             canary["header"] = json!(routed);
             if canary.get("dynamicStableScale").is_some() {
                 canary.as_object_mut().unwrap().shift_remove("scaleDownDelaySeconds");

@@ -58,7 +58,10 @@ impl World {
                 dynamic && stable_now < rest && stable_now < stable_before && canary_now == canary_before,
                 "the stable version loses pods that its share of the traffic needs",
             ),
-            (weight > weight_before && canary_now == 0, "the weight rises towards a canary without available pods"),
+            (
+                wanted && weight > weight_before && canary_now == 0,
+                "the weight rises towards a canary without available pods",
+            ),
             (
                 weight < weight_before && stable_now == 0 && canary_now > 0,
                 "the weight falls towards a stable version without available pods",
