@@ -3,6 +3,7 @@
 //! Invariants: the machine ([`run::decide`]) and the templates are pure; only [`provider`] does I/O; nothing here talks to
 //! Kubernetes.
 
+pub mod comparison;
 pub mod condition;
 mod phase;
 pub mod promql;

@@ -27,13 +27,39 @@ enum What {
     },
     /// The time of one decision about a rollout of ten steps with twelve ReplicaSets.
     Decide,
+    /// How many healthy releases each judgement aborts, how many bad ones it finds and how soon; and the time of one look.
+    Analysis {
+        /// One JSON object instead of the tables.
+        #[arg(long)]
+        json: bool,
+        /// Releases per row.
+        #[arg(long, default_value_t = 20_000)]
+        releases: u32,
+    },
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     match arguments.what {
+        What::Analysis { json, releases } => analysis(json, releases),
         What::Controller { json } => controller(json),
         What::Decide => pass_on(cargo(&["bench", "--quiet", "--package", "strategy", "--bench", "decide"])),
     }
+}
+
+/// Runs the benches of the `analysis` crate: the time of one look, then the releases.
+fn analysis(json: bool, releases: u32) -> Result<ExitCode> {
+    if !json {
+        let looks = pass_on(cargo(&["bench", "--quiet", "--package", "analysis", "--bench", "comparison"]))?;
+        if looks != ExitCode::SUCCESS {
+            return Ok(looks);
+        }
+    }
+    let mut command = cargo(&["bench", "--quiet", "--package", "analysis", "--bench", "operating", "--", "--releases"]);
+    command.arg(releases.to_string());
+    if json {
+        command.arg("--json");
+    }
+    pass_on(command)
 }
 
 /// Builds the release controller and runs `bench-controller` of the `cluster-tests` crate with it.

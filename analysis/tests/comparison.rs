@@ -1,0 +1,424 @@
+//! The judgement of our own against numbers made by an independent implementation, and laws that hold for all inputs.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use analysis::comparison::bound::Bound;
+use analysis::comparison::counts::{Block, Counts};
+use analysis::comparison::dispersion::{self, Online, SCALES};
+use analysis::comparison::gauge::Gauge;
+use analysis::comparison::harm::{Harm, Tolerance};
+use analysis::comparison::kayenta::{self, Class, Direction, Measure, Settings};
+use analysis::comparison::latency::{self, Tail};
+use analysis::comparison::robust::Robust;
+use analysis::comparison::safety::Safety;
+use analysis::comparison::threshold;
+use proptest::prelude::*;
+
+fn blocks(x_c: &[f64], n_c: &[f64], x_s: &[f64], n_s: &[f64]) -> Vec<Block> {
+    (0..x_c.len()).map(|i| Block::new(Counts::new(x_c[i], n_c[i]), Counts::new(x_s[i], n_s[i]))).collect()
+}
+
+fn harm(blocks: &[Block], dispersion: f64) -> Harm {
+    let mut harm = Harm::default();
+    blocks.iter().for_each(|block| harm.add(block, Tolerance::RATIO, dispersion));
+    harm
+}
+
+fn safety(blocks: &[Block]) -> f64 {
+    let mut safety = Safety::default();
+    blocks.iter().for_each(|block| safety.add(block, 1.25, 1.0));
+    safety.log_evidence()
+}
+
+fn near(found: f64, expected: f64, what: &str) {
+    assert!((found - expected).abs() < 1e-9, "{what}: {found} is not {expected}");
+}
+
+type Case = (&'static str, [&'static [f64]; 4], [f64; 4]);
+
+/// Failed and all requests of the canary, then of the stable version; evidence by ratio, absolute, by ratio with dispersion 2.5, of safety.
+const CASES: &[Case] = &[
+    (
+        "10 against 1",
+        [&[10.0], &[100.0], &[1.0], &[400.0]],
+        [9.952_256_087_6, 34.073_983_927_2, 3.588_127_879_8, -2.181_549_809_2],
+    ),
+    (
+        "healthy",
+        [&[1.0], &[200.0], &[4.0], &[800.0]],
+        [-0.937_804_623_3, 0.249_201_351_5, -0.612_318_688_9, -0.169_734_418_6],
+    ),
+    ("no errors", [&[0.0], &[100.0], &[0.0], &[400.0]], [0.0, -0.506_117_121_5, 0.0, 0.0]),
+    (
+        "three blocks",
+        [&[3.0, 0.0, 5.0], &[100.0, 90.0, 110.0], &[1.0, 2.0, 0.0], &[400.0, 410.0, 390.0]],
+        [4.498_826_163_2, 16.529_900_939_2, 1.589_595_625_9, -1.834_540_486_8],
+    ),
+    (
+        "all fail",
+        [&[50.0], &[50.0], &[0.0], &[200.0]],
+        [68.111_497_087_8, 223.229_067_757_7, 26.154_556_710_5, -5.845_432_243_2],
+    ),
+    (
+        "no canary traffic in block 2",
+        [&[2.0, 0.0, 4.0], &[100.0, 0.0, 100.0], &[1.0, 3.0, 1.0], &[400.0, 400.0, 400.0]],
+        [3.611_956_213_3, 12.517_504_955_8, 1.296_302_583_6, -1.585_366_081_9],
+    ),
+    (
+        "large",
+        [
+            &[600.0, 640.0, 610.0],
+            &[10_000.0, 10_100.0, 9_900.0],
+            &[1_000.0, 1_010.0, 990.0],
+            &[40_000.0, 40_400.0, 39_600.0],
+        ],
+        [244.408_456_048_6, 5_547.485_402_536_3, 96.515_717_547_2, -79.835_588_277_8],
+    ),
+];
+
+#[test]
+fn evidence_is_that_of_the_reference() {
+    for (name, [x_c, n_c, x_s, n_s], [ratio, absolute, dispersed, safe]) in CASES {
+        let blocks = blocks(x_c, n_c, x_s, n_s);
+        let plain = harm(&blocks, 1.0);
+        near(plain.log_ratio(), *ratio, name);
+        near(plain.log_absolute(), *absolute, name);
+        near(harm(&blocks, 2.5).log_ratio(), *dispersed, name);
+        near(safety(&blocks), *safe, name);
+    }
+}
+
+#[test]
+fn the_robust_bet_is_that_of_the_reference() {
+    for (case, expected) in [(0, 0.826_207_703_6), (3, 0.570_116_264_7)] {
+        let (name, [x_c, n_c, x_s, n_s], _) = CASES[case];
+        let mut robust = Robust::default();
+        blocks(x_c, n_c, x_s, n_s).iter().for_each(|block| robust.add(block, 1.25));
+        near(robust.log_evidence(), expected, name);
+    }
+}
+
+/// Four pods by six blocks of 50 requests.
+const PODS: [[f64; 6]; 4] = [
+    [1.0, 0.0, 3.0, 0.0, 2.0, 1.0],
+    [0.0, 0.0, 1.0, 5.0, 0.0, 1.0],
+    [2.0, 1.0, 0.0, 0.0, 0.0, 9.0],
+    [0.0, 1.0, 1.0, 1.0, 0.0, 0.0],
+];
+
+#[test]
+fn dispersion_is_that_of_the_reference() {
+    let blocks: Vec<Vec<Counts>> = (0..6).map(|j| PODS.iter().map(|pod| Counts::new(pod[j], 50.0)).collect()).collect();
+    let expected = [3.666_666_666_7, 2.0, 3.8, 11.333_333_333_3, 6.0, 19.181_818_181_8];
+    // One block has three degrees of freedom, too few for a verdict: three copies have enough and the same quotient.
+    for (block, square) in blocks.iter().zip(expected) {
+        let thrice = [block.clone(), block.clone(), block.clone()];
+        near(dispersion::between_pods(&thrice, &[1]).unwrap(), f64::max(square / 3.0, 1.0), "one block");
+    }
+    near(dispersion::between_pods(&blocks, &[1, 3]).unwrap(), 2.554_545_454_5, "scales 1 and 3");
+    assert_eq!(dispersion::between_pods(&blocks, &[3]), None, "six degrees of freedom are too few");
+    assert_eq!(dispersion::between_pods(&blocks[..1], &SCALES), None);
+}
+
+#[test]
+fn dispersion_over_time_and_on_the_way() {
+    let steady = [Counts::new(5.0, 100.0); 40];
+    assert_eq!(dispersion::over_time(&steady, &SCALES), Some(1.0));
+    let bursts: Vec<Counts> = (0..40).map(|i| Counts::new(if i % 8 == 0 { 40.0 } else { 0.0 }, 100.0)).collect();
+    assert!(dispersion::over_time(&bursts, &SCALES).unwrap() > 10.0);
+    let mut online = Online::default();
+    near(online.estimate(), 2.0, "the prior");
+    bursts.iter().for_each(|counts| online.add(*counts));
+    assert!(online.estimate() > 5.0, "{}", online.estimate());
+    let mut calm = Online::default();
+    steady.iter().for_each(|counts| calm.add(*counts));
+    assert!(calm.estimate() < 2.0 && calm.estimate() >= 1.0, "{}", calm.estimate());
+}
+
+#[test]
+fn the_bound_is_where_the_evidence_ends() {
+    // 2.1 % of 4,310 against 0.4 % of 17,020.
+    let block = Block::new(Counts::new(90.0, 4_310.0), Counts::new(68.0, 17_020.0));
+    let mut bound = Bound::default();
+    bound.add(&block, 1.0);
+    let lower = bound.lower(0.01).unwrap();
+    let exact = |ratio: f64| {
+        let mut harm = Harm::default();
+        harm.add(&block, Tolerance { ratio, absolute: 0.0 }, 1.0);
+        harm.log_ratio()
+    };
+    assert!((lower - 2.9).abs() < 0.1, "{lower}");
+    assert!(exact(lower) >= threshold(0.01), "never too high");
+    assert!(exact(lower * 1.011) < threshold(0.01), "at most a percent too low");
+    let mut quiet = Bound::default();
+    quiet.add(&Block::new(Counts::new(0.0, 100.0), Counts::new(3.0, 400.0)), 1.0);
+    assert_eq!(quiet.lower(0.01), None);
+}
+
+#[test]
+fn latency_averages_over_bounds() {
+    let block = Block::new(Counts::new(30.0, 100.0), Counts::new(20.0, 400.0));
+    let (mut slow, mut fast) = (Tail::new(0.5, 1.0), Tail::new(0.1, 1.0));
+    slow.add(&block, Tolerance::LATENCY);
+    fast.add(&Block::new(Counts::new(50.0, 100.0), Counts::new(200.0, 400.0)), Tolerance::LATENCY);
+    let expected = f64::midpoint(slow.log_evidence().exp(), fast.log_evidence().exp()).ln();
+    near(latency::log_evidence(&[slow, fast]), expected, "two bounds");
+    assert!(latency::is_useful(0.05) && !latency::is_useful(0.001) && !latency::is_useful(0.9));
+}
+
+#[test]
+fn gauges_bet_on_ranks_and_on_signs() {
+    let stable = [100.0, 101.0, 99.0, 102.0];
+    let mut high = Gauge::default();
+    let mut same = Gauge::default();
+    let mut two_pods = Gauge::default();
+    for _ in 0..10 {
+        high.add(150.0, &stable, 1.1);
+        same.add(105.0, &stable, 1.1);
+        two_pods.add(150.0, &stable[..2], 1.1);
+    }
+    // Ten times the highest rank: the mean of 1.5^10, 2.25^10 and 3^10.
+    let expected = ((1.5_f64.powi(10) + 2.25_f64.powi(10) + 3.0_f64.powi(10)) / 3.0).ln();
+    near(high.log_evidence(), expected, "always the highest");
+    assert!(same.log_evidence() < 0.0);
+    assert!(two_pods.log_evidence() > threshold(0.05));
+    let before = high;
+    high.add(f64::NAN, &stable, 1.1);
+    high.add(150.0, &[f64::NAN], 1.1);
+    assert_eq!(high, before);
+}
+
+fn kayenta_settings() -> Settings {
+    Settings { tolerance: 0.10, confidence: 0.95, ..Settings::default() }
+}
+
+const HIGH: [f64; 5] = [20.0, 22.0, 21.0, 25.0, 30.0];
+const LOW: [f64; 5] = [1.0, 2.2, 1.1, 2.5, 3.0];
+const ONES: [f64; 5] = [1.0; 5];
+const ZEROS: [f64; 5] = [0.0; 5];
+const FIFTIES: [f64; 5] = [54.9, 54.5, 55.1, 55.6, 57.4];
+
+#[test]
+fn kayenta_gives_its_own_verdicts() {
+    type Row<'a> = (&'a [f64], &'a [f64], Direction, (f64, f64), Class, Option<[f64; 4]>);
+    let rows: &[Row<'_>] = &[
+        (
+            &HIGH,
+            &LOW,
+            Direction::Either,
+            (1.2, 0.8),
+            Class::High,
+            Some([17.800_043_852_158_087, 27.799_943_250_944_256, 20.0, 12.040_816_326_530_612]),
+        ),
+        (&HIGH, &LOW, Direction::Either, (13.0, 1.0), Class::Pass, None),
+        (
+            &[10.0, 12.2, 10.1, 12.5, 23.0],
+            &HIGH,
+            Direction::Either,
+            (1.0, 0.5),
+            Class::Pass,
+            Some([-17.799_961_646_216_403, 0.999_947_798_555_028, -10.781_220_198_762_492, 0.574_576_271_186_440_6]),
+        ),
+        (
+            &[2.0, 2.0, 2.0, 2.0, 3.0],
+            &[10.0, 20.2, 10.1, 20.5, 30.0],
+            Direction::Either,
+            (1.0, 1.0),
+            Class::Low,
+            Some([-27.999_942_062_143_035, -7.999_954_026_272_999, -18.075_099_571_307_39, 0.121_145_374_449_339_22]),
+        ),
+        (
+            &[0.0, 1.0, 1.0, 1.0, 1.0],
+            &ONES,
+            Direction::Decrease,
+            (1.0, 1.0),
+            Class::Pass,
+            Some([-0.999_940_775_764_473_5, 0.0, 0.0, 0.8]),
+        ),
+        (
+            &[1.0, 1.0, 1.0, 1.0, 10.0],
+            &ONES,
+            Direction::Either,
+            (1.0, 1.0),
+            Class::Pass,
+            Some([0.0, 8.999_933_372_735_033, 0.0, 2.8]),
+        ),
+        (&[10.0; 5], &ONES, Direction::Either, (1.0, 1.0), Class::High, Some([9.0, 9.0, 9.0, 10.0])),
+        (&[10.0; 5], &ZEROS, Direction::Either, (1.0, 1.0), Class::High, Some([10.0, 10.0, 10.0, f64::NAN])),
+        (
+            &FIFTIES,
+            &ZEROS,
+            Direction::Either,
+            (1.2, 0.8),
+            Class::High,
+            Some([54.5, 57.4, 55.100_035_586_281_31, f64::NAN]),
+        ),
+        (
+            &ZEROS,
+            &FIFTIES,
+            Direction::Either,
+            (1.2, 0.8),
+            Class::Low,
+            Some([-57.4, -54.5, -55.099_964_518_672_15, f64::NAN]),
+        ),
+        (&ZEROS, &ZEROS, Direction::Either, (1.0, 1.0), Class::Pass, None),
+        (&[1.0; 3], &[1.0; 2], Direction::Decrease, (1.0, 1.0), Class::Pass, None),
+        (&[1.0, 2.0, 3.0, 4.0, 5.0], &[5.0, 4.0, 3.0, 2.0, 1.0], Direction::Decrease, (1.0, 1.0), Class::Pass, None),
+        (&[], &[1.0, 2.0], Direction::Either, (1.0, 1.0), Class::NoData, None),
+        (&[f64::NAN], &[1.0, 2.0], Direction::Either, (1.0, 1.0), Class::NoData, None),
+    ];
+    for (experiment, control, direction, (increase, decrease), class, numbers) in rows {
+        let settings = Settings {
+            direction: *direction,
+            allowed_increase: *increase,
+            allowed_decrease: *decrease,
+            ..kayenta_settings()
+        };
+        let verdict = kayenta::judge(experiment, control, &settings);
+        assert_eq!(verdict.class, *class, "{experiment:?} against {control:?}: {verdict:?}");
+        if let Some([lower, upper, estimate, effect]) = numbers {
+            let shift = verdict.shift.unwrap();
+            near(shift.lower, *lower, "lower");
+            near(shift.upper, *upper, "upper");
+            near(shift.estimate, *estimate, "estimate");
+            assert!((verdict.effect - effect).abs() < 1e-9 || (verdict.effect.is_nan() && effect.is_nan()));
+        }
+    }
+}
+
+#[test]
+fn kayenta_gives_its_own_shifts() {
+    let to_ten: Vec<f64> = (1..=10).map(f64::from).collect();
+    let halves: Vec<f64> = (0..10).map(|i| 3.5 + f64::from(i)).collect();
+    let rows: &[(&[f64], &[f64], [f64; 3], Option<f64>)] = &[
+        (&HIGH, &LOW, [17.000_075_374_419_41, 28.999_921_735_698_56, 20.0], Some(1.0)),
+        (
+            &[10.0, 12.2, 10.1, 12.5, 23.0],
+            &HIGH,
+            [-19.999_922_121_058_37, 2.999_927_766_181_399, -10.781_220_198_762_492],
+            Some(0.12),
+        ),
+        (&to_ten, &halves, [-6.499_993_438_266_217, 1.499_993_438_266_218_8, -2.5], Some(0.28)),
+        (
+            &[2.0, 2.0, 2.0, 2.0, 3.0],
+            &[10.0, 20.2, 10.1, 20.5, 30.0],
+            [-28.0, -7.099_966_398_850_739, -18.075_099_571_307_39],
+            None,
+        ),
+    ];
+    for (x, y, [lower, upper, estimate], effect) in rows {
+        let shift = kayenta::shift(x, y, 0.98).unwrap();
+        near(shift.lower, *lower, "lower");
+        near(shift.upper, *upper, "upper");
+        near(shift.estimate, *estimate, "estimate");
+        if let Some(effect) = effect {
+            near(kayenta::common_language_effect(x, y), *effect, "effect");
+        }
+    }
+    let shift = kayenta::shift(&[10.0, 20.0, 30.0, 40.0], &[1.0, 2.0, 3.0, 4.0], 0.95).unwrap();
+    assert!((shift.lower - 6.0).abs() < 1e-4 && (shift.upper - 39.0).abs() < 1e-4, "{shift:?}");
+    assert!((shift.estimate - 22.5).abs() < 1e-4, "{shift:?}");
+    assert_eq!(kayenta::shift(&[1.0], &[1.0], 0.98), None);
+    assert_eq!(kayenta::shift(&[], &[1.0], 0.98), None);
+    let settings = Settings { measure: Measure::CommonLanguage, allowed_increase: 0.5, ..Settings::default() };
+    assert_eq!(kayenta::judge(&HIGH, &LOW, &settings).class, Class::High);
+}
+
+fn count() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        8 => (0_u32..5_000).prop_map(f64::from),
+        1 => any::<f64>(),
+        1 => Just(0.0),
+    ]
+}
+
+fn counts() -> impl Strategy<Value = Counts> {
+    (count(), count()).prop_map(|(failed, total)| Counts::new(failed, total))
+}
+
+fn any_blocks() -> impl Strategy<Value = Vec<Block>> {
+    prop::collection::vec((counts(), counts()).prop_map(|(canary, stable)| Block::new(canary, stable)), 0..20)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever a server answers, there is a number at the end.
+    #[test]
+    fn no_input_breaks_the_state(blocks in any_blocks(), dispersion in prop_oneof![any::<f64>(), 1.0..5.0]) {
+        let (mut harm, mut safety, mut robust, mut bound) =
+            (Harm::default(), Safety::default(), Robust::default(), Bound::default());
+        let mut online = Online::default();
+        let mut stable = Vec::new();
+        for block in &blocks {
+            let (clean, _) = block.clean();
+            prop_assert_eq!(clean.clean(), (clean, false));
+            harm.add(&clean, Tolerance::RATIO, dispersion);
+            safety.add(&clean, 1.25, dispersion);
+            robust.add(&clean, 1.25);
+            bound.add(&clean, dispersion);
+            online.add(clean.stable);
+            stable.push(vec![clean.stable, clean.canary]);
+        }
+        prop_assert!(!harm.log_evidence().is_nan());
+        prop_assert!(!safety.log_evidence().is_nan());
+        prop_assert!(!robust.log_evidence().is_nan());
+        prop_assert!(bound.lower(0.01).is_none_or(|lower| lower > 0.0));
+        prop_assert!(online.estimate() >= 1.0);
+        prop_assert!(dispersion::between_pods(&stable, &SCALES).is_none_or(|phi| phi >= 1.0));
+    }
+
+    /// One more failure of the canary in place of one of the stable version is never evidence for the canary.
+    #[test]
+    fn more_failures_are_more_evidence(failed in 0_u32..50, other in 1_u32..50, n_c in 50_u32..5_000, n_s in 50_u32..5_000) {
+        let of = |canary: u32, stable: u32| {
+            let block = Block::new(
+                Counts::new(f64::from(canary), f64::from(n_c)),
+                Counts::new(f64::from(stable), f64::from(n_s)),
+            );
+            let mut robust = Robust::default();
+            robust.add(&block, 1.25);
+            let mut bound = Bound::default();
+            bound.add(&block, 1.0);
+            (harm(&[block], 1.0), safety(&[block]), robust.log_evidence(), bound.lower(0.05).unwrap_or(0.0))
+        };
+        let (less, more) = (of(failed, other), of(failed + 1, other - 1));
+        prop_assert!(more.0.log_evidence() >= less.0.log_evidence());
+        prop_assert!(more.1 <= less.1);
+        prop_assert!(more.2 >= less.2);
+        prop_assert!(more.3 >= less.3 * 0.999_999);
+    }
+
+    /// The state survives being written down.
+    #[test]
+    fn states_are_read_back_as_written(blocks in any_blocks()) {
+        let (mut harm, mut bound, mut online) = (Harm::default(), Bound::default(), Online::default());
+        for block in &blocks {
+            let (clean, _) = block.clean();
+            harm.add(&clean, Tolerance::RATIO, 1.5);
+            bound.add(&clean, 1.5);
+            online.add(clean.stable);
+        }
+        let text = serde_json::to_string(&(&harm, &bound, &online)).unwrap();
+        let (harm2, bound2, online2): (Harm, Bound, Online) = serde_json::from_str(&text).unwrap();
+        let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * a.abs().max(1.0);
+        prop_assert!(close(harm2.log_evidence(), harm.log_evidence()));
+        prop_assert!(close(bound2.log_evidence(2.0), bound.log_evidence(2.0)));
+        prop_assert!(close(online2.estimate(), online.estimate()));
+    }
+
+    /// Kayenta's judge: no points break it, and samples that do not touch are told apart in both directions.
+    #[test]
+    fn kayenta_is_total_and_sees_both_directions(
+        x in prop::collection::vec(-1e3..1e3_f64, 0..25),
+        y in prop::collection::vec(prop_oneof![9 => -1e3..1e3_f64, 1 => any::<f64>()], 0..25),
+    ) {
+        let _ = kayenta::judge(&x, &y, &Settings::default());
+        let higher: Vec<f64> = x.iter().map(|value| value + 3e3).collect();
+        if x.len() > 5 {
+            let more = Settings { allowed_increase: f64::NEG_INFINITY, ..Settings::default() };
+            prop_assert_eq!(kayenta::judge(&higher, &x, &more).class, Class::High);
+            let less = Settings { allowed_decrease: f64::INFINITY, ..Settings::default() };
+            prop_assert_eq!(kayenta::judge(&x, &higher, &less).class, Class::Low);
+        }
+    }
+}
