@@ -19,13 +19,17 @@ fn blocks(x_c: &[f64], n_c: &[f64], x_s: &[f64], n_s: &[f64]) -> Vec<Block> {
 
 fn harm(blocks: &[Block], dispersion: f64) -> Harm {
     let mut harm = Harm::default();
-    blocks.iter().for_each(|block| harm.add(block, Tolerance::RATIO, dispersion));
+    for block in blocks {
+        harm.add(block, Tolerance::RATIO, dispersion);
+    }
     harm
 }
 
 fn safety(blocks: &[Block]) -> f64 {
     let mut safety = Safety::default();
-    blocks.iter().for_each(|block| safety.add(block, 1.25, 1.0));
+    for block in blocks {
+        safety.add(block, 1.25, 1.0);
+    }
     safety.log_evidence()
 }
 
@@ -92,7 +96,9 @@ fn the_robust_bet_is_that_of_the_reference() {
     for (case, expected) in [(0, 0.826_207_703_6), (3, 0.570_116_264_7)] {
         let (name, [x_c, n_c, x_s, n_s], _) = CASES[case];
         let mut robust = Robust::default();
-        blocks(x_c, n_c, x_s, n_s).iter().for_each(|block| robust.add(block, 1.25));
+        for block in &blocks(x_c, n_c, x_s, n_s) {
+            robust.add(block, 1.25);
+        }
         near(robust.log_evidence(), expected, name);
     }
 }
@@ -127,10 +133,14 @@ fn dispersion_over_time_and_on_the_way() {
     assert!(dispersion::over_time(&bursts, &SCALES).unwrap() > 10.0);
     let mut online = Online::default();
     near(online.estimate(), 2.0, "the prior");
-    bursts.iter().for_each(|counts| online.add(*counts));
+    for counts in &bursts {
+        online.add(*counts);
+    }
     assert!(online.estimate() > 5.0, "{}", online.estimate());
     let mut calm = Online::default();
-    steady.iter().for_each(|counts| calm.add(*counts));
+    for counts in &steady {
+        calm.add(*counts);
+    }
     assert!(calm.estimate() < 2.0 && calm.estimate() >= 1.0, "{}", calm.estimate());
 }
 
@@ -287,9 +297,10 @@ fn kayenta_gives_its_own_verdicts() {
 
 #[test]
 fn kayenta_gives_its_own_shifts() {
+    type Row<'a> = (&'a [f64], &'a [f64], [f64; 3], Option<f64>);
     let to_ten: Vec<f64> = (1..=10).map(f64::from).collect();
     let halves: Vec<f64> = (0..10).map(|i| 3.5 + f64::from(i)).collect();
-    let rows: &[(&[f64], &[f64], [f64; 3], Option<f64>)] = &[
+    let rows: &[Row<'_>] = &[
         (&HIGH, &LOW, [17.000_075_374_419_41, 28.999_921_735_698_56, 20.0], Some(1.0)),
         (
             &[10.0, 12.2, 10.1, 12.5, 23.0],

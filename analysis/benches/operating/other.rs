@@ -118,9 +118,9 @@ pub fn latency(wobble: f64, memory: f64, releases: usize) -> Vec<(Slower, Row)> 
     rows.collect()
 }
 
-/// Six values of a pod make a block of a minute; the deviation of a value is a tenth, forgotten over a minute.
+/// Six values of a pod make a block of a minute; the deviation of a value is 8 %, forgotten over a minute.
 fn gauge_release(number: usize, tallies: &mut [Tally; 4]) {
-    const DEVIATION: f64 = 0.1;
+    const DEVIATION: f64 = 0.08;
     const VALUES: usize = 6;
     for ((effect, tally), salt) in GAUGES.into_iter().zip(tallies).zip(1_u64..) {
         let mut random = Random::new((number as u64) << 8 | salt);
@@ -143,7 +143,7 @@ fn gauge_release(number: usize, tallies: &mut [Tally; 4]) {
 /// Gauges of four stable pods and one of the canary.
 pub fn gauge(releases: usize) -> Vec<Row> {
     let tallies: [Tally; 4] = on_two_threads(releases, gauge_release, |all: &mut [Tally; 4], other| {
-        all.iter_mut().zip(other).for_each(|(all, other)| all.join(other))
+        all.iter_mut().zip(other).for_each(|(all, other)| all.join(other));
     });
     let rows = GAUGES.into_iter().zip(tallies).map(|(effect, tally)| {
         let (aborted, median_s) = tally.outcome(60.0);

@@ -94,7 +94,9 @@ fn release(world: World, rps: f64, number: usize, tallies: &mut [[Tally; 5]; 5])
         for look in 1..=LOOKS {
             let [canary, stable @ ..] = pods.block(effect, &mut random);
             let mut all = Counts::default();
-            stable.iter().for_each(|pod| all.add(*pod));
+            for pod in stable {
+                all.add(pod);
+            }
             let block = Block::new(canary, all);
             for (judge, at) in judges.iter_mut().zip(&mut aborted) {
                 if at.is_none() && judge.aborts(&block) {

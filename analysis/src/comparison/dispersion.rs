@@ -71,7 +71,9 @@ pub fn over_time(blocks: &[Counts], scales: &[usize]) -> Option<f64> {
             .chunks_exact((*scale).max(1))
             .map(|blocks| {
                 let mut sum = Counts::default();
-                blocks.iter().for_each(|block| sum.add(*block));
+                for block in blocks {
+                    sum.add(*block);
+                }
                 sum
             })
             .collect();

@@ -34,7 +34,7 @@ pub(super) fn ranks(values: &[f64]) -> (Vec<f64>, f64) {
         let size = f64::from(u32::try_from(group.len()).unwrap_or(u32::MAX));
         for index in group {
             if let Some(rank) = ranks.get_mut(*index) {
-                *rank = before + (size + 1.0) / 2.0;
+                *rank = before + f64::midpoint(size, 1.0);
             }
         }
         before += size;

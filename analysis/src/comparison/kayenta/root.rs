@@ -4,7 +4,8 @@
 /// Steps after which the last point is the answer.
 const STEPS: usize = 1_000;
 
-/// A root of `f` between `a` and `b`, to `tolerance`.
+/// A root of `f` between `a` and `b`, to `tolerance`. The letters are those of the book.
+#[allow(clippy::many_single_char_names)]
 pub(super) fn root(f: impl Fn(f64) -> f64, mut a: f64, mut b: f64, tolerance: f64) -> f64 {
     let (mut fa, mut fb) = (f(a), f(b));
     if fa == 0.0 {
