@@ -12,7 +12,7 @@ use crds::jiff::{SignedDuration, Timestamp};
 use crds::k8s_openapi::api::apps::v1::Deployment;
 use crds::k8s_openapi::api::core::v1::{Pod, Service};
 use crds::k8s_openapi::api::networking::v1::Ingress;
-use crds::kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use crds::kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use crds::kube::core::{GroupVersionKind, NamespaceResourceScope, TypeMeta};
 use crds::kube::discovery::pinned_kind;
 use crds::kube::{Resource, ResourceExt};
@@ -222,6 +222,16 @@ impl Picture {
         add::<Deployment>(ns, &mut seen, |object| kept(&object).into()).await;
         add::<Service>(ns, &mut seen, |object| kept(&object).into()).await;
         add::<Ingress>(ns, &mut seen, |object| kept(&object).into()).await;
+        for kind in ["VirtualService", "DestinationRule"] {
+            let gvk = GroupVersionKind::gvk("networking.istio.io", "v1", kind);
+            let api: Api<DynamicObject> =
+                Api::namespaced_with(ns.client().clone(), ns.name(), &ApiResource::from_gvk(&gvk));
+            // A cluster may be without them.
+            for object in api.list(&ListParams::default()).await.into_iter().flatten() {
+                let name = format!("{kind}/{}", object.name_any());
+                seen.insert(name, kept(&serde_json::to_value(object).unwrap_or_default()).into());
+            }
+        }
         add::<AnalysisRun>(ns, &mut seen, |object| {
             let mut kept = kept(&object);
             kept.insert("measured".into(), object.pointer("/status/metricResults").cloned().unwrap_or_default());

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crds::k8s_openapi::api::core::v1::Pod;
 use crds::k8s_openapi::api::networking::v1::Ingress;
 use crds::kube::Api;
-use crds::kube::api::{ListParams, Patch, PatchParams};
+use crds::kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
 use crds::{ReplicaSet, Rollout, RolloutStatus};
 use serde_json::{Value, json};
 
@@ -243,6 +243,46 @@ impl Release {
     pub async fn weight(&self) -> Option<u32> {
         let ingress = self.ns.api::<Ingress>().get_opt(&format!("{0}-{0}-canary", self.name)).await.ok()??;
         ingress.metadata.annotations?.get("nginx.ingress.kubernetes.io/canary-weight")?.parse().ok()
+    }
+
+    /// An object of Istio's kinds, as JSON.
+    ///
+    /// # Panics
+    /// It cannot be read.
+    pub async fn istio(&self, kind: &str, name: &str) -> Value {
+        let object = self.istio_api(kind).get(name).await.unwrap_or_else(|error| panic!("get {kind} {name}: {error}"));
+        serde_json::to_value(object).unwrap_or_default()
+    }
+
+    /// Merge patch of an object of Istio's kinds.
+    ///
+    /// # Panics
+    /// The API server refuses it.
+    pub async fn patch_istio(&self, kind: &str, name: &str, patch: &Value) {
+        let patched = self.istio_api(kind).patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
+        patched.unwrap_or_else(|error| panic!("patch {kind} {name}: {error}"));
+    }
+
+    fn istio_api(&self, kind: &str) -> Api<DynamicObject> {
+        let gvk = GroupVersionKind::gvk("networking.istio.io", "v1", kind);
+        Api::namespaced_with(self.ns.client().clone(), self.ns.name(), &ApiResource::from_gvk(&gvk))
+    }
+
+    /// The weights of the routes of a VirtualService, such as `qa: web-canary=100; primary: web-stable=80 web-canary=20`.
+    pub async fn routes(&self, name: &str) -> String {
+        let object = self.istio("VirtualService", name).await;
+        let text = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let one = |route: &Value| {
+            let parts = route.get("route").and_then(Value::as_array).into_iter().flatten().map(|one| {
+                let to = text(one, "/destination/subset").or_else(|| text(one, "/destination/host"));
+                format!("{}={}", to.unwrap_or_default(), one.get("weight").unwrap_or(&Value::Null))
+            });
+            let copies = text(route, "/mirror/subset").or_else(|| text(route, "/mirror/host"));
+            let copies = copies.map(|to| format!(" copied to {to}")).unwrap_or_default();
+            format!("{}: {}{copies}", text(route, "/name").unwrap_or_default(), parts.collect::<Vec<_>>().join(" "))
+        };
+        let routes = object.pointer("/spec/http").and_then(Value::as_array).into_iter().flatten();
+        routes.map(one).collect::<Vec<_>>().join("; ")
     }
 
     /// The label that all objects of the release have, and no others.

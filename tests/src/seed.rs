@@ -78,6 +78,7 @@ pub(crate) async fn seed(client: &Client, sources: &Path, repository: &Path) -> 
             }
         }
     }
+    definitions.extend(istio(client, repository).await?);
     for definition in &definitions {
         apply(client, "default", definition).await?;
     }
@@ -85,6 +86,27 @@ pub(crate) async fn seed(client: &Client, sources: &Path, repository: &Path) -> 
         established(client, definition).await?;
     }
     Ok(())
+}
+
+/// Istio's kinds in all versions that it serves, unless the cluster has an Istio of its own.
+async fn istio(client: &Client, repository: &Path) -> Result<Vec<Value>> {
+    if crds::kube::discovery::group(client, "networking.istio.io").await.is_ok() {
+        return Ok(Vec::new());
+    }
+    let mut definitions = documents(&fs::read_to_string(repository.join("traffic/tests/crds/istio.yaml"))?)?;
+    for definition in &mut definitions {
+        let versions = definition.pointer_mut("/spec/versions").and_then(Value::as_array_mut).context("no versions")?;
+        let newest = versions.first().cloned().context("no version")?;
+        for name in ["v1beta1", "v1alpha3"] {
+            let mut version = newest.clone();
+            if let Some(fields) = version.as_object_mut() {
+                fields.insert("name".into(), name.into());
+                fields.insert("storage".into(), false.into());
+            }
+            versions.push(version);
+        }
+    }
+    Ok(definitions)
 }
 
 /// The rights of `deploy/rbac.yaml`; every binding there is made once more for the user `controller`.

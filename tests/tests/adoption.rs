@@ -133,6 +133,43 @@ async fn a_canary_paused_at_20_percent_is_undone() {
 }
 
 #[tokio::test]
+async fn a_canary_through_istio_with_a_header_route_is_promoted() {
+    let cluster = Cluster::shared().await;
+    let it = Adopted::new(cluster, "istio-host", captured!("canary_istio_host_paused_at_25")).await;
+    it.plugin(&["promote", "web"]).await;
+    it.ends_with("7556ffd685").await;
+    assert_eq!(it.release.routes("web").await, "primary: web=100 web-canary=0");
+    it.selects("web", "7556ffd685").await;
+}
+
+#[tokio::test]
+async fn a_canary_through_istio_with_a_header_route_is_aborted() {
+    let cluster = Cluster::shared().await;
+    let it = Adopted::new(cluster, "istio-abort", captured!("canary_istio_host_paused_at_25")).await;
+    it.plugin(&["abort", "web"]).await;
+    it.release.until("aborted", |status| status.phase.as_deref() == Some("Degraded")).await;
+    eventually("all requests go to the stable version", MINUTE, async || {
+        let routes = it.release.routes("web").await;
+        if routes == "primary: web=100 web-canary=0" { Ok(()) } else { Err(routes) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_canary_through_the_subsets_of_istio_is_promoted() {
+    let cluster = Cluster::shared().await;
+    let it = Adopted::new(cluster, "istio-subset", captured!("canary_istio_subset_paused_at_10")).await;
+    it.plugin(&["promote", "web"]).await;
+    it.ends_with("7556ffd685").await;
+    assert_eq!(it.release.routes("web").await, "primary: stable=100 canary=0");
+    let rule = it.release.istio("DestinationRule", "web").await;
+    for subset in rule.pointer("/spec/subsets").and_then(|all| all.as_array()).unwrap() {
+        let labels = json!({ "app": "web", "rollouts-pod-template-hash": "7556ffd685" });
+        assert_eq!(subset.get("labels"), Some(&labels), "{subset}");
+    }
+}
+
+#[tokio::test]
 async fn an_analysis_that_runs_goes_on_and_is_not_run_twice() {
     let cluster = Cluster::shared().await;
     if !cluster.pods_answer("an_analysis_that_runs_goes_on_and_is_not_run_twice") {

@@ -5,6 +5,7 @@
 mod analysis_run;
 mod events;
 mod harness;
+mod istio;
 mod job;
 mod lease;
 mod lifecycle;
