@@ -5,6 +5,7 @@
 
 pub mod comparison;
 pub mod condition;
+pub mod lint;
 mod phase;
 pub mod promql;
 pub mod provider;

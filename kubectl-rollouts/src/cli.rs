@@ -1,5 +1,6 @@
 //! The command line: what can be said, in kubectl's and Argo's words.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -48,9 +49,13 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
+    /// Try a condition on a value, as an analysis would
+    Eval(Eval),
     /// Show one object and all that belongs to it
     #[command(subcommand)]
     Get(Get),
+    /// Tell what is wrong with AnalysisTemplates: fields that do not fit, and PromQL that judges nothing
+    Lint(Lint),
     /// List objects
     #[command(subcommand)]
     List(List),
@@ -85,6 +90,40 @@ pub struct Names {
     /// Names of Rollouts
     #[arg(required = true, value_name = "ROLLOUT")]
     pub names: Vec<String>,
+}
+
+/// `eval`. The exit code tells the verdict: 0 Successful, 2 Failed, 3 Inconclusive, 1 an error.
+#[derive(Args, Clone, Debug)]
+pub struct Eval {
+    /// The successCondition, such as 'result[0] < 0.01'
+    #[arg(value_name = "CONDITION")]
+    pub condition: Option<String>,
+    /// The failureCondition
+    #[arg(long, value_name = "CONDITION")]
+    pub failure_condition: Option<String>,
+    /// The provider's value as JSON, or NaN, +Inf, -Inf, nil
+    #[arg(
+        long,
+        value_name = "JSON",
+        allow_hyphen_values = true,
+        conflicts_with = "value_file",
+        required_unless_present = "value_file"
+    )]
+    pub value: Option<String>,
+    /// A file with that value; - for the standard input
+    #[arg(long, value_name = "FILE")]
+    pub value_file: Option<PathBuf>,
+}
+
+/// `lint`.
+#[derive(Args, Clone, Debug)]
+pub struct Lint {
+    /// Files with AnalysisTemplates, ClusterAnalysisTemplates or AnalysisRuns; without any, the templates on the cluster
+    #[arg(short, long, value_name = "FILE")]
+    pub filename: Vec<PathBuf>,
+    /// How often Prometheus scrapes
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = duration)]
+    pub scrape_interval: Duration,
 }
 
 /// What to get.

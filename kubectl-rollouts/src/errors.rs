@@ -78,6 +78,9 @@ pub enum Error {
     /// What was asked cannot be done, and why.
     #[error("{0}")]
     Request(String),
+    /// A condition that was tried gave no success.
+    #[error("the condition is not met: {0}")]
+    Verdict(analysis::Phase),
     /// The rollout ended badly.
     #[error("the rollout is in a degraded state with message: {0}")]
     Degraded(String),
@@ -111,6 +114,15 @@ pub struct About<'a> {
 }
 
 impl Error {
+    /// The exit code of the program.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Verdict(analysis::Phase::Failed) => 2,
+            Self::Verdict(analysis::Phase::Inconclusive) => 3,
+            _ => 1,
+        }
+    }
+
     /// What this failure of a request means.
     pub fn of_request(error: &kube::Error, about: About<'_>) -> Self {
         let server = about.server.to_owned();

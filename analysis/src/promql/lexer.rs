@@ -6,7 +6,7 @@ use super::Stop;
 
 /// One word or sign.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Kind<'a> {
+pub(crate) enum Kind<'a> {
     /// A name: of a metric, a label, a function or a keyword.
     Name(&'a str),
     /// A number or a duration.
@@ -18,9 +18,9 @@ pub(super) enum Kind<'a> {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Token<'a> {
-    pub(super) kind: Kind<'a>,
-    pub(super) offset: usize,
+pub(crate) struct Token<'a> {
+    pub(crate) kind: Kind<'a>,
+    pub(crate) offset: usize,
 }
 
 /// Longest first.

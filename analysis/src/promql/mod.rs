@@ -11,6 +11,8 @@ mod parser;
 
 use std::fmt;
 
+pub(crate) use lexer::{Kind, Token};
+
 /// Where and why a text is no query.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("at {at}: expected {expected}, found {found}")]
@@ -34,7 +36,7 @@ pub struct Place {
 
 impl Place {
     /// The place of the byte `offset`.
-    fn of(text: &str, offset: usize) -> Self {
+    pub(crate) fn of(text: &str, offset: usize) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
@@ -46,6 +48,22 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
     }
+}
+
+impl QueryError {
+    /// The byte of the query at which it is.
+    pub(crate) fn offset(&self, query: &str) -> usize {
+        let lines = query.split_inclusive('\n').take(self.at.line.saturating_sub(1));
+        let before: usize = lines.map(str::len).sum();
+        let line = query.get(before..).unwrap_or_default();
+        let within = line.char_indices().nth(self.at.column.saturating_sub(1)).map_or(line.len(), |(at, _)| at);
+        before + within
+    }
+}
+
+/// The tokens of a query; none of one that has no such form.
+pub(crate) fn tokens(query: &str) -> Vec<Token<'_>> {
+    lexer::tokens(query).unwrap_or_default()
 }
 
 /// Why reading stopped.

@@ -2,8 +2,10 @@
 
 pub mod abort;
 pub mod completion;
+pub mod eval;
 pub mod get;
 pub mod get_experiment;
+pub mod lint;
 pub mod list;
 pub mod list_experiments;
 pub mod pause;
@@ -32,6 +34,8 @@ use crate::terminal::Terminal;
 pub async fn run(name: &'static str, cli: Cli, terminal: &mut Terminal) -> Result<(), Error> {
     match cli.command {
         Command::Completion { shell } => completion::run(name, shell, terminal),
+        Command::Eval(eval) => eval::run(&eval, terminal),
+        Command::Lint(lint) if !lint.filename.is_empty() => lint::files(&lint, terminal),
         Command::Version(version) => version::run(name, &version, terminal),
         command => with_session(&cli.connection.session().await?, command, terminal).await,
     }
@@ -48,6 +52,7 @@ pub async fn with_session(session: &Session, command: Command, terminal: &mut Te
         Command::Get(Get::Experiment(get)) => get_experiment::run(session, &get, terminal).await,
         Command::List(List::Experiments(list)) => list_experiments::run(session, &list, terminal).await,
         Command::List(List::Rollouts(list)) => list::run(session, &list, terminal).await,
+        Command::Lint(lint) => lint::cluster(session, &lint, terminal).await,
         Command::Pause(names) => each(&names.names, terminal, |name| pause::run(session, name)).await,
         Command::Promote(promote) => {
             let how = promote::How::of(&promote);
@@ -75,7 +80,7 @@ pub async fn with_session(session: &Session, command: Command, terminal: &mut Te
         Command::Undo(undo) => {
             terminal.line(&Box::pin(undo::run(session, &undo.name, undo.to_revision)).await?).map_err(Error::from)
         }
-        Command::Completion { .. } | Command::Version(_) => {
+        Command::Completion { .. } | Command::Eval(_) | Command::Version(_) => {
             Err(Error::Request("this command does not use the cluster".to_owned()))
         }
     }
