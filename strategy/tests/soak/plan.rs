@@ -110,9 +110,9 @@ fn amount() -> BoxedStrategy<Value> {
 
 fn canary() -> impl Strategy<Value = Value> {
     // Without routing, or one of the routers.
-    let router = prop_oneof![4 => Just("none"), 4 => Just("nginx"), 1 => Just("hosts"), 1 => Just("subsets"), 1 => Just("pingPong")];
-    router.prop_flat_map(|router| {
-        let routed = router != "none";
+    let by = prop_oneof![4 => Just("none"), 4 => Just("nginx"), 1 => Just("hosts"), 1 => Just("subsets"), 1 => Just("pingPong")];
+    by.prop_flat_map(|by| {
+        let routed = by != "none";
         let mut optional = vec![
             ("maxSurge", amount()),
             ("maxUnavailable", amount()),
@@ -149,13 +149,13 @@ fn canary() -> impl Strategy<Value = Value> {
         }
         (fields(optional), steps(routed)).prop_map(move |(mut canary, steps)| {
             canary["steps"] = json!(steps);
-            canary["nginx"] = json!(router == "nginx");
-            if ["hosts", "pingPong"].contains(&router) {
+            canary["nginx"] = json!(by == "nginx");
+            if ["hosts", "pingPong"].contains(&by) {
                 canary["istio"] = json!("hosts");
-            } else if router == "subsets" {
+            } else if by == "subsets" {
                 canary["istio"] = json!("subsets");
             }
-            if router == "pingPong" {
+            if by == "pingPong" {
                 canary["pingPong"] = json!({});
             }
             canary["header"] = json!(routed);
