@@ -11,6 +11,11 @@ async fn the_canary_with_nginx_and_prometheus_becomes_healthy() {
 }
 
 #[tokio::test]
+async fn the_canary_with_istio_becomes_healthy() {
+    becomes_healthy("canary-istio", 3).await;
+}
+
+#[tokio::test]
 async fn blue_green_becomes_healthy() {
     becomes_healthy("blue-green", 3).await;
 }
