@@ -35,7 +35,7 @@ async fn moto() -> Moto {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let child = Command::new(program).args(["-H", "127.0.0.1", "-p", &port.to_string()]).spawn().expect("moto_server");
     let moto = Moto(child, format!("http://127.0.0.1:{port}"));
-    let limit = Instant::now() + Duration::from_secs(60);
+    let limit = Instant::now() + Duration::from_mins(1);
     while reqwest::get(&moto.1).await.is_err() {
         assert!(Instant::now() < limit, "moto does not answer");
         tokio::time::sleep(Duration::from_millis(100)).await;
