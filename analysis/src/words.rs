@@ -10,6 +10,12 @@ pub const HOLD_RETRY_AT: &str = "holdRetryAt";
 pub const HOLD_REASON: &str = "holdReason";
 /// Metadata of a metric: the query with its arguments filled in.
 pub const RESOLVED_PROMETHEUS_QUERY: &str = "ResolvedPrometheusQuery";
+/// Metadata of a metric: what a comparison knows so far; it goes on from there.
+pub const COMPARISON_EVIDENCE: &str = "comparisonEvidence";
+/// Metadata of a metric: its provider has said its last word, and it was good.
+pub const CONCLUDED: &str = "concluded";
+/// Label of series by which versions are told apart when a comparison does not say.
+pub const HASH_LABEL_OF_SERIES: &str = "rollouts_pod_template_hash";
 /// Metadata of a measurement: what the provider warned of.
 pub const WARNINGS: &str = "warnings";
 

@@ -29,6 +29,7 @@ async fn measure(providers: &Providers, address: &str, sigv4: Value) -> MeasureO
         run: "web-1".to_owned(),
         uid: "0c1d".to_owned(),
         started_at: now(),
+        standing: analysis::run::Standing::default(),
         metric: serde_json::from_value(json!({
             "name": "m",
             "provider": {"prometheus": {

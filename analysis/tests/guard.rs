@@ -20,6 +20,7 @@ async fn measure(guard: Guard, url: &str) -> MeasureOutcome {
         run: "web-1".to_owned(),
         uid: "0c1d".to_owned(),
         started_at: now(),
+        standing: analysis::run::Standing::default(),
         metric: serde_json::from_value(json!({
             "name": "m",
             "provider": {"web": {"url": url, "timeoutSeconds": 5, "jsonPath": "{$.ok}"}},

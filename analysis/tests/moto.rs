@@ -72,6 +72,7 @@ async fn measure(moto: &Moto, queries: Value, condition: &str) -> MeasureOutcome
         run: "web-1".to_owned(),
         uid: "0c1d".to_owned(),
         started_at: now,
+        standing: analysis::run::Standing::default(),
         metric: serde_json::from_value(json!({
             "name": "m",
             "successCondition": condition,

@@ -100,6 +100,7 @@ fn asked(provider: Value) -> MeasureRequest {
         run: "web-1".to_owned(),
         uid: "0c1d".to_owned(),
         started_at: now(),
+        standing: analysis::run::Standing::default(),
         metric: serde_json::from_value(json!({ "name": "m", "provider": provider })).unwrap(),
         args: Vec::new(),
     }

@@ -42,6 +42,7 @@ fn request(address: &str, metric: Value, args: Value) -> MeasureRequest {
         run: "web-1".to_owned(),
         uid: "0c1d".to_owned(),
         started_at: now(),
+        standing: analysis::run::Standing::default(),
         metric: serde_json::from_value(whole).unwrap(),
         args: serde_json::from_value(args).unwrap(),
     }

@@ -1,7 +1,7 @@
 //! The form of queries: what is refused and with which words, and above all what is not.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use analysis::promql::check;
+use analysis::promql::{self, check};
 use proptest::prelude::*;
 
 /// Queries that some server of the family answers.
@@ -167,5 +167,46 @@ proptest! {
         let (after, open) = (format!("{query}{bracket}"), format!("f({query}"));
         prop_assert!(check(&after).is_err(), "{}", after);
         prop_assert!(check(&open).is_err(), "{}", open);
+    }
+}
+
+#[test]
+fn matchers_go_into_every_selector() {
+    let labels = [("version".to_owned(), "new \"1\"".to_owned()), ("app".to_owned(), "web".to_owned())];
+    let labels = std::collections::BTreeMap::from(labels);
+    let put = r#"app="web",version="new \"1\"""#;
+    for (query, with) in [
+        ("http_requests_total", "http_requests_total{#}"),
+        ("errors{code=~\"5..\"}", "errors{#,code=~\"5..\"}"),
+        ("errors{}", "errors{#}"),
+        ("{__name__=\"x\"}", "{#,__name__=\"x\"}"),
+        (
+            "sum(increase(a[5m])) + sum(increase(b{c=\"d\"}[5m]))",
+            "sum(increase(a{#}[5m])) + sum(increase(b{#,c=\"d\"}[5m]))",
+        ),
+        ("sum by (pod, code) (rate(a[1m] offset 5m))", "sum by (pod, code) (rate(a{#}[1m] offset 5m))"),
+        ("sum(rate(a[1m])) without (pod)", "sum(rate(a{#}[1m])) without (pod)"),
+        ("a / on(pod) group_left(node) b", "a{#} / on(pod) group_left(node) b{#}"),
+        ("a or on() vector(0)", "a{#} or on() vector(0)"),
+        ("a > bool 3 and b unless c", "a{#} > bool 3 and b{#} unless c{#}"),
+        ("x{a=\"1\" or b=\"2\"}", "x{#,a=\"1\" or #, b=\"2\"}"),
+        ("max_over_time(a[1h:1m]) # { by", "max_over_time(a{#}[1h:1m]) # { by"),
+    ] {
+        let expected = with.replace('#', put).replace(&format!("{put} {{ by"), "# { by");
+        assert_eq!(promql::with_matchers(query, &labels).unwrap(), expected, "{query}");
+        promql::check(&expected).unwrap();
+    }
+    for query in ["", "sum(", "1 + 1", "vector(1)", "a{", "rate({{args.metric}}[1m])"] {
+        assert!(promql::with_matchers(query, &labels).is_err(), "{query}");
+    }
+}
+
+#[test]
+fn selectors_are_told_from_other_queries() {
+    for query in ["a", " a{b=\"c\"} ", "{__name__=\"a\"}", "a:b"] {
+        assert!(promql::is_selector(query), "{query}");
+    }
+    for query in ["", "sum(a)", "a + b", "a[5m]", "a{b=\"c\"}[5m]", "a{b=\"c\"} + a{b=\"d\"}", "1", "{{args.x}}"] {
+        assert!(!promql::is_selector(query), "{query}");
     }
 }

@@ -439,3 +439,34 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn comparisons_share_the_false_alarm_budget_and_go_on_from_their_notes() {
+    let compared = |name: &str, weight: i32| {
+        let comparison = json!({"ratio": {"failed": "bad", "total": "all"}, "weight": weight});
+        json!({"name": name, "interval": "10s", "provider": {"comparison": comparison}})
+    };
+    let mut run = run_of(json!({
+        "metrics": [compared("critical", 3), compared("other", 1), compared("rehearsed", 1), metric(json!({}))],
+        "dryRun": [{"metricName": "rehearsed"}],
+    }));
+    let decision = decide(&run, &RunInputs::default(), start(), &RunPolicy::default());
+    let shares: Vec<f64> = decision.measure.iter().map(|request| request.standing.share).collect();
+    assert_eq!(shares, [0.75, 0.25, 1.0, 1.0]);
+
+    let open = MeasureOutcome::Measured {
+        phase: Phase::Running,
+        value: String::new(),
+        message: "412 of 1,000 requests so far".to_owned(),
+        metadata: BTreeMap::from([("comparisonEvidence".to_owned(), "what is known".to_owned())]),
+    };
+    let id = decision.measure[0].id.clone();
+    let finished = Finished { id, started_at: start(), finished_at: start(), outcome: open };
+    let inputs = RunInputs { finished: vec![finished], ..RunInputs::default() };
+    let decision = decide(&run, &inputs, start(), &RunPolicy::default());
+    run = stored(&run, &decision);
+    let again = decide(&run, &inputs, after(10), &RunPolicy::default());
+    let request = again.measure.iter().find(|request| request.id.metric == "critical").unwrap();
+    assert_eq!(request.standing.evidence.as_deref(), Some("what is known"));
+    assert_eq!(request.id.measurement, 1, "a look without a verdict is a look");
+}

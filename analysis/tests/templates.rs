@@ -342,3 +342,63 @@ fn names_of_runs() {
         assert_eq!(choose_run("base", "u1", &spec, superseded, &by_name, &|_| true), expected, "{superseded:?}");
     }
 }
+
+fn comparison(change: Value, beside: Value) -> Metric {
+    let mut comparison = json!({"ratio": {"failed": "bad", "total": "all"}});
+    comparison.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+    let mut metric = json!({"name": "errors", "interval": "10s", "provider": {"comparison": comparison}});
+    metric.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
+    serde_json::from_value(metric).unwrap()
+}
+
+#[test]
+fn comparisons_know_the_versions_of_the_rollout() {
+    let metric = serde_json::to_value(comparison(json!({}), json!({}))).unwrap();
+    let own = serde_json::to_value(comparison(json!({"canary": {"version": "new"}}), json!({}))).unwrap();
+    let templates = json!({"a": {"metrics": [metric]}, "b": {"metrics": [own]}});
+    let labels = |template: &str| {
+        let spec = build(templates.clone(), json!({"templates": [{"templateName": template}]})).unwrap();
+        let comparison = spec.metrics[0].provider.comparison.clone().unwrap();
+        json!([comparison.canary, comparison.stable])
+    };
+    let (new, old) = (json!({"rollouts_pod_template_hash": "bbb"}), json!({"rollouts_pod_template_hash": "aaa"}));
+    assert_eq!(labels("a"), json!([new, old]));
+    assert_eq!(labels("b"), json!([{"version": "new"}, old]));
+}
+
+#[test]
+fn comparisons_are_checked_field_by_field() {
+    let found = |metric: Metric| {
+        let all = validate_spec(&[metric], &[], &[]);
+        all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(found(comparison(json!({}), json!({}))), "");
+    let whole = json!({
+        "tolerate": {"ratio": 2, "absolute": 0}, "falseAlarm": 0.05, "promoteOn": "evidenceOfNoHarm",
+        "minimumSamples": 0, "maximumDuration": "1h", "block": "30s", "judge": "sequential", "weight": 3,
+        "ratio": {"failed": "sum(increase(bad[$block]))", "total": "all{code!=\"{{args.code}}\"}"},
+    });
+    assert_eq!(found(comparison(whole, json!({}))), "");
+    for (change, beside, text) in [
+        (json!({"ratio": {"failed": "", "total": "all"}}), json!({}), "provider.comparison.ratio.failed: is empty"),
+        (json!({"ratio": {"failed": "bad{", "total": "all"}}), json!({}), "ratio.failed: \"bad{\" is no PromQL"),
+        (json!({"ratio": {"failed": "bad", "total": "sum(all)"}}), json!({}), "is neither a selector nor has $block"),
+        (json!({"ratio": null}), json!({}), "provider.comparison.ratio: is absent"),
+        (json!({"gauge": {"query": "x"}}), json!({}), "provider.comparison.gauge: is not supported yet"),
+        (json!({"tolerate": {"ratio": 0.5}}), json!({}), "provider.comparison.tolerate.ratio: is 0.5"),
+        (json!({"falseAlarm": 0}), json!({}), "provider.comparison.falseAlarm: is 0"),
+        (json!({"weight": 0}), json!({}), "provider.comparison.weight: is 0"),
+        (json!({"minimumSamples": -1}), json!({}), "provider.comparison.minimumSamples: is -1"),
+        (json!({"promoteOn": "luck"}), json!({}), "provider.comparison.promoteOn: is \"luck\""),
+        (json!({"judge": "me"}), json!({}), "provider.comparison.judge: is \"me\""),
+        (json!({"block": "soon"}), json!({}), "provider.comparison.block: \"soon\" is not a duration"),
+        (json!({"canary": {"a-b": "c"}}), json!({}), "provider.comparison.canary: \"a-b\" is not a label"),
+        (json!({"canary": {"a": "b"}, "stable": {"a": "b"}}), json!({}), "has the same labels as stable"),
+        (json!({}), json!({"successCondition": "true"}), "successCondition: is set with a comparison"),
+        (json!({}), json!({"failureLimit": 3}), "failureLimit: is set with a comparison"),
+        (json!({}), json!({"interval": null}), "interval: is absent"),
+    ] {
+        let problems = found(comparison(change.clone(), beside));
+        assert!(problems.contains(text), "{change}: {problems}");
+    }
+}

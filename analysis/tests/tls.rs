@@ -64,6 +64,7 @@ async fn measure(provider: &serde_json::Value) -> MeasureOutcome {
         run: "web-1".to_owned(),
         uid: "0c1d".to_owned(),
         started_at: now(),
+        standing: analysis::run::Standing::default(),
         metric: serde_json::from_value(json!({ "name": "m", "provider": provider })).unwrap(),
         args: Vec::new(),
     };

@@ -167,6 +167,7 @@ async fn run(case: Value) {
         run: "web-1".to_owned(),
         uid: "0c1d".to_owned(),
         started_at: "2024-03-15T11:30:00Z".parse().unwrap(),
+        standing: analysis::run::Standing::default(),
         metric: serde_json::from_value(json!({
             "name": "m",
             "provider": case.provider,

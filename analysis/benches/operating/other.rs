@@ -118,9 +118,9 @@ pub fn latency(wobble: f64, memory: f64, releases: usize) -> Vec<(Slower, Row)> 
     rows.collect()
 }
 
-/// Six values of a pod make a block of a minute; the deviation of a value is 8 %, forgotten over a minute.
+/// Six values of a pod make a block of a minute; the deviation of a value is a tenth, forgotten over a minute.
 fn gauge_release(number: usize, tallies: &mut [Tally; 4]) {
-    const DEVIATION: f64 = 0.08;
+    const DEVIATION: f64 = 0.1;
     const VALUES: usize = 6;
     for ((effect, tally), salt) in GAUGES.into_iter().zip(tallies).zip(1_u64..) {
         let mut random = Random::new((number as u64) << 8 | salt);

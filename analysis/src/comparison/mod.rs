@@ -8,6 +8,8 @@
 //! | gauges | bets on ranks among pods | [`gauge`] |
 //! | anything, Kayenta's way | Mann-Whitney | [`kayenta`] |
 //!
+//! [`evidence`] is one comparison from its first block to its verdict, [`wanted`] what a metric says about it.
+//!
 //! `docs/analysis.md` says what the guarantee means, and shows what was measured.
 //!
 //! Invariants: pure and small: a state is a few dozen numbers, taking in a block takes microseconds and no input makes it panic. Evidence is a
@@ -17,6 +19,7 @@ pub mod bound;
 pub mod budget;
 pub mod counts;
 pub mod dispersion;
+pub mod evidence;
 pub mod gauge;
 pub mod harm;
 pub mod kayenta;
@@ -24,6 +27,8 @@ pub mod latency;
 mod mixture;
 pub mod robust;
 pub mod safety;
+pub mod wanted;
+mod words;
 
 pub use counts::{Block, Counts};
 pub use harm::Tolerance;

@@ -6,11 +6,13 @@
 //!
 //! Invariants: pure; total on every input; whatever stands for something unknown (`{{args.x}}`) is accepted.
 
+mod inject;
 mod lexer;
 mod parser;
 
 use std::fmt;
 
+pub use inject::{is_selector, with_matchers};
 pub(crate) use lexer::{Kind, Token};
 
 /// Where and why a text is no query.

@@ -7,6 +7,7 @@
 
 mod aws;
 mod cloud_watch;
+mod comparison;
 mod datadog;
 mod flux;
 mod graphite;
@@ -36,7 +37,7 @@ use crds::{Argument, Metric, MetricProvider};
 use crate::Phase;
 use crate::condition::{Value, evaluate_result};
 use crate::run::metric::duration;
-use crate::run::{MeasureId, MeasureOutcome, MeasureRequest};
+use crate::run::{MeasureId, MeasureOutcome, MeasureRequest, Standing};
 use crate::template::args::{self, Redactor};
 
 pub use guard::{Guard, Refused};
@@ -61,6 +62,8 @@ pub struct ResolvedRequest {
     pub started_at: Timestamp,
     /// Which measurement of which metric it is.
     pub id: MeasureId,
+    /// What the run knows beside the metric.
+    pub standing: Standing,
     /// The metric; secrets stand in it as they are.
     pub metric: Metric,
     /// The Secret that [`Provider::account`] names, by key; empty if there is none.
@@ -228,6 +231,7 @@ impl Default for ProviderConfig {
 pub fn names(provider: &MetricProvider) -> Vec<&'static str> {
     [
         ("prometheus", provider.prometheus.is_some()),
+        ("comparison", provider.comparison.is_some()),
         ("kayenta", provider.kayenta.is_some()),
         ("web", provider.web.is_some()),
         ("datadog", provider.datadog.is_some()),
@@ -262,6 +266,7 @@ impl Providers {
         let http = Arc::new(Http::new(config));
         providers.register("prometheus", Arc::new(Prometheus(http.clone())));
         providers.register("web", Arc::new(Web(http.clone())));
+        providers.register("comparison", Arc::new(comparison::Comparison(Prometheus(http.clone()))));
         providers.register("kayenta", Arc::new(kayenta::Kayenta(http.clone())));
         providers.register("datadog", Arc::new(datadog::Datadog(http.clone())));
         providers.register("wavefront", Arc::new(wavefront::Wavefront(http.clone())));
@@ -338,6 +343,7 @@ impl Providers {
             uid: request.uid.clone(),
             started_at: request.started_at,
             id: request.id.clone(),
+            standing: request.standing.clone(),
             metric,
             account,
         };

@@ -43,7 +43,72 @@ struct Query {
     timeout: Duration,
 }
 
+/// The values of a series by Unix time; what is no number is left out.
+pub(super) type Points = BTreeMap<i64, f64>;
+
 impl Prometheus {
+    /// The series of `query` at every `step` seconds from one moment to another, each with its labels as text.
+    pub(super) async fn range(
+        &self,
+        metric: &PrometheusMetric,
+        query: &str,
+        (start, end, step): (i64, i64, i64),
+        now: Timestamp,
+    ) -> Result<Vec<(String, Points)>, Outcome> {
+        let moments = [("start", start), ("end", end), ("step", step)].map(|(field, at)| (field, at.to_string()));
+        self.series(metric, query, "query_range", &moments, now).await
+    }
+
+    /// The series of `query`, which asks for a window itself, now.
+    pub(super) async fn instant(
+        &self,
+        metric: &PrometheusMetric,
+        query: &str,
+        now: Timestamp,
+    ) -> Result<Vec<(String, Points)>, Outcome> {
+        self.series(metric, query, "query", &[("time", now.to_string())], now).await
+    }
+
+    async fn series(
+        &self,
+        metric: &PrometheusMetric,
+        query: &str,
+        path: &str,
+        moments: &[(&'static str, String)],
+        now: Timestamp,
+    ) -> Result<Vec<(String, Points)>, Outcome> {
+        let asked = PrometheusMetric { query: Some(query.to_owned()), range_query: None, ..metric.clone() };
+        let mut whole = self.query(&asked, now).map_err(Outcome::error)?;
+        if let Some(base) = whole.address.strip_suffix("query") {
+            whole.address = format!("{base}{path}");
+        }
+        whole.fields.retain(|(field, _)| *field != "time");
+        whole.fields.extend_from_slice(moments);
+        let (status, body) = self.send(&asked, whole, now).await?;
+        let (data, _) = data(status, &body)?;
+        if data.result_type != "matrix" {
+            return Err(Outcome::error(format!("{query} gives a {}, not series over time", data.result_type)));
+        }
+        let series: Vec<Series> = serde_json::from_value(data.result)
+            .map_err(|error| Outcome::error(format!("the answer is not of the Prometheus API: {error}")))?;
+        series
+            .into_iter()
+            .map(|one| {
+                let labels = format!("{:?}", one.metric);
+                let points = one.values.iter().map(|sample| {
+                    // Seconds of our time.
+                    #[allow(clippy::cast_possible_truncation)]
+                    let at = sample.0.round() as i64;
+                    Ok((at, number(sample)?))
+                });
+                let points: Result<Points, Wrong> = points.collect();
+                let mut points = points.map_err(Outcome::error)?;
+                points.retain(|_, value| value.is_finite());
+                Ok((labels, points))
+            })
+            .collect()
+    }
+
     fn query(&self, metric: &PrometheusMetric, now: Timestamp) -> Result<Query, Wrong> {
         let base = metric.address.as_deref().filter(|address| !address.trim().is_empty());
         let base = base.or(self.0.config.prometheus_address.as_deref()).ok_or(
@@ -170,6 +235,11 @@ struct Series {
 }
 
 fn read(status: StatusCode, body: &[u8]) -> Result<(Value, Vec<String>), Outcome> {
+    let (data, warnings) = data(status, body)?;
+    Ok((value_of(data).map_err(Outcome::error)?, warnings))
+}
+
+fn data(status: StatusCode, body: &[u8]) -> Result<(Data, Vec<String>), Outcome> {
     let answer: Result<Answer, _> = serde_json::from_slice(body);
     if no_answer(status) {
         let detail = answer.map(|answer| format!(": {}: {}", answer.error_type, answer.error)).unwrap_or_default();
@@ -189,9 +259,7 @@ fn read(status: StatusCode, body: &[u8]) -> Result<(Value, Vec<String>), Outcome
     if answer.status != "success" || !status.is_success() {
         return Err(Outcome::error(format!("{}: {}", answer.error_type, answer.error)));
     }
-    let Some(data) = answer.data else { return Err(Outcome::error("the answer has no data")) };
-    let value = value_of(data).map_err(Outcome::error)?;
-    Ok((value, answer.warnings))
+    answer.data.map(|data| (data, answer.warnings)).ok_or_else(|| Outcome::error("the answer has no data"))
 }
 
 fn number(sample: &Sample) -> Result<f64, Wrong> {

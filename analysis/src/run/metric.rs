@@ -76,12 +76,17 @@ fn bump(field: &mut Option<i32>) {
 
 /// The id of the measurement that comes next.
 pub(super) fn next_id(name: &str, result: &MetricResult) -> MeasureId {
-    let counted = [result.successful, result.failed, result.inconclusive, result.error];
+    let counted = [result.count, result.error];
     MeasureId { metric: name.to_owned(), measurement: counted.into_iter().map(number).sum(), attempt: attempts(result) }
 }
 
 fn note<'a>(result: &'a MetricResult, key: &str) -> Option<&'a str> {
     result.metadata.as_ref()?.get(key).map(String::as_str)
+}
+
+/// What the provider noted for itself.
+pub(super) fn evidence(result: &MetricResult) -> Option<String> {
+    note(result, words::COMPARISON_EVIDENCE).map(str::to_owned)
 }
 
 /// Attempts in a row that got no answer.
@@ -176,8 +181,14 @@ fn count(result: &mut MetricResult, phase: Phase) {
             result.consecutive_success = None;
             result.consecutive_error = None;
         }
+        // Measured, but too little for a verdict.
+        Phase::Running => {
+            bump(&mut result.count);
+            result.consecutive_success = None;
+            result.consecutive_error = None;
+        }
         // An outcome that is no verdict is an error of whoever gave it.
-        Phase::Error | Phase::Pending | Phase::Running => {
+        Phase::Error | Phase::Pending => {
             bump(&mut result.error);
             bump(&mut result.consecutive_error);
             result.consecutive_success = None;
@@ -185,10 +196,11 @@ fn count(result: &mut MetricResult, phase: Phase) {
     }
 }
 
-/// The resolved query belongs to the metric, everything else to the measurement.
+/// The resolved query and what a provider goes on from belong to the metric, everything else to the measurement.
 fn notes(result: &mut MetricResult, measurement: &mut Measurement, metadata: &BTreeMap<String, String>) {
     for (key, value) in metadata {
-        if key == words::RESOLVED_PROMETHEUS_QUERY {
+        let of_metric = [words::RESOLVED_PROMETHEUS_QUERY, words::COMPARISON_EVIDENCE, words::CONCLUDED];
+        if of_metric.contains(&key.as_str()) {
             result.metadata.get_or_insert_default().insert(key.clone(), value.clone());
         } else {
             measurement.metadata.get_or_insert_default().insert(key.clone(), value.clone());
@@ -253,7 +265,14 @@ pub(super) fn assess(
     if plan.success_limit > 0 && number(result.consecutive_success) >= plan.success_limit {
         return (Phase::Successful, None);
     }
+    if note(result, words::CONCLUDED).is_some() {
+        return (Phase::Successful, last_message);
+    }
     if plan.count.is_some_and(|count| number(result.count) >= count) {
+        let last = result.measurements.as_ref().and_then(|all| all.last());
+        if last.is_some_and(|last| Phase::of_status(Some(&last.phase)) == Phase::Running) {
+            return (Phase::Inconclusive, last_message);
+        }
         if plan.success_limit > 0 {
             let phase = if plan.failure_limit < 0 { Phase::Failed } else { Phase::Inconclusive };
             return (phase, Some(unreached(plan, result)));

@@ -41,10 +41,27 @@ pub struct MeasureRequest {
     pub uid: String,
     /// When the run began.
     pub started_at: Timestamp,
+    /// What the run knows beside the metric.
+    pub standing: Standing,
     /// The metric as written; arguments are filled in when it is measured.
     pub metric: Metric,
     /// The arguments of the run.
     pub args: Vec<Argument>,
+}
+
+/// What a provider that goes on where it stopped needs to know of the run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// What it noted last time under [`words::COMPARISON_EVIDENCE`].
+    pub evidence: Option<String>,
+    /// The part of the run's false-alarm budget that the metric has.
+    pub share: f64,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self { evidence: None, share: 1.0 }
+    }
 }
 
 /// How a measurement ended. All texts are free of secrets.
@@ -52,7 +69,7 @@ pub struct MeasureRequest {
 pub enum MeasureOutcome {
     /// The provider answered and the conditions gave a verdict.
     Measured {
-        /// Successful, Failed or Inconclusive.
+        /// Successful, Failed or Inconclusive; Running while the provider has too little for a verdict.
         phase: Phase,
         /// The value as text.
         value: String,
@@ -413,6 +430,7 @@ impl Machine<'_> {
                 run: self.run.metadata.name.clone().unwrap_or_default(),
                 uid: self.run.metadata.uid.clone().unwrap_or_default(),
                 started_at: started,
+                standing: Standing { evidence: metric::evidence(result), share: summary::budget_share(spec, written) },
                 metric: written.clone(),
                 args: given.clone(),
             });

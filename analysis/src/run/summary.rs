@@ -1,10 +1,11 @@
 //! From the metrics of a run to the run: dry-run rules, retention, counts, the verdict, the time to live.
 
 use crds::jiff::Timestamp;
-use crds::{AnalysisRunSpec, AnalysisRunStatus, MetricResult, RunSummary};
+use crds::{AnalysisRunSpec, AnalysisRunStatus, Metric, MetricResult, RunSummary};
 
 use super::later;
 use super::metric::{self, Plan};
+use crate::comparison::budget;
 use crate::{Phase, words};
 
 /// Measurements that are kept of a metric.
@@ -85,4 +86,16 @@ pub(super) fn time_to_delete(spec: &AnalysisRunSpec, status: &AnalysisRunStatus,
     let own = if phase == Phase::Successful { ttl.seconds_after_success } else { ttl.seconds_after_failure };
     let seconds = u64::try_from(own.or(ttl.seconds_after_completion)?).unwrap_or(0);
     Some(later(status.completed_at.as_ref()?.0, std::time::Duration::from_secs(seconds)))
+}
+
+/// The part of the run's false-alarm budget that a comparison has: by weight among those that count.
+pub(super) fn budget_share(spec: &AnalysisRunSpec, metric: &Metric) -> f64 {
+    let weight = |metric: &Metric| {
+        let comparison = metric.provider.comparison.as_ref()?;
+        Some(f64::from(comparison.weight.unwrap_or(1)))
+    };
+    let Some(own) = weight(metric).filter(|_| !is_dry_run(spec, &metric.name)) else { return 1.0 };
+    let counted = spec.metrics.iter().filter(|other| other.name != metric.name && !is_dry_run(spec, &other.name));
+    let weights: Vec<f64> = std::iter::once(own).chain(counted.filter_map(weight)).collect();
+    budget::shares(1.0, &weights).first().copied().unwrap_or(1.0)
 }

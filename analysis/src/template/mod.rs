@@ -8,11 +8,14 @@ mod flatten;
 mod name;
 mod validate;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crds::{
     AnalysisRunSpec, AnalysisTemplateRef, AnalysisTemplateSpec, Argument, DryRun, MeasurementRetention, RolloutAnalysis,
 };
+
+use crate::words::HASH_LABEL_OF_SERIES;
 
 pub use args::{ArgValues, resolve_rollout_args};
 pub use flatten::Flat;
@@ -128,13 +131,29 @@ pub fn build_run_spec(
     templates: &dyn Templates,
 ) -> Result<AnalysisRunSpec, TemplateError> {
     let given = resolve_rollout_args(analysis.args.as_deref().unwrap_or_default(), values)?;
-    build_run_spec_from(
+    let mut spec = build_run_spec_from(
         analysis.templates.as_deref().unwrap_or_default(),
         &given,
         analysis.dry_run.as_deref().unwrap_or_default(),
         analysis.measurement_retention.as_deref().unwrap_or_default(),
         templates,
-    )
+    )?;
+    versions(&mut spec, values);
+    Ok(spec)
+}
+
+/// Tells comparisons how the two versions are told apart, where they do not say.
+fn versions(spec: &mut AnalysisRunSpec, values: &ArgValues<'_>) {
+    let label = |hash: &str| BTreeMap::from([(HASH_LABEL_OF_SERIES.to_owned(), hash.to_owned())]);
+    for comparison in spec.metrics.iter_mut().filter_map(|metric| metric.provider.comparison.as_mut()) {
+        for (labels, hash) in
+            [(&mut comparison.canary, values.latest_hash), (&mut comparison.stable, values.stable_hash)]
+        {
+            if labels.as_ref().is_none_or(BTreeMap::is_empty) && !hash.is_empty() {
+                *labels = Some(label(hash));
+            }
+        }
+    }
 }
 
 /// The spec of a run from templates and arguments that have their values already.

@@ -5,6 +5,7 @@ use crds::{
 };
 
 use super::{TemplateError, Templates, flatten};
+use crate::comparison::wanted;
 use crate::condition::{Program, Type};
 use crate::promql;
 use crate::run::metric::{duration, whole};
@@ -223,6 +224,12 @@ impl MetricChecker<'_> {
             [_] => {}
             many => {
                 self.wrong("provider", format!("multiple providers specified ({}): set exactly one", many.join(", ")));
+            }
+        }
+        if let Some(comparison) = &self.metric.provider.comparison {
+            let problems = wanted::read(comparison).err().unwrap_or_default();
+            for (field, problem) in problems.into_iter().chain(wanted::beside(self.metric)) {
+                self.wrong(&field, problem);
             }
         }
         if let Some(prometheus) = &self.metric.provider.prometheus {

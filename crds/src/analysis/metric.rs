@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CloudWatchMetric, DatadogMetric, GraphiteMetric, InfluxdbMetric, JobMetric, KayentaMetric, NewRelicMetric,
-    PrometheusMetric, RawObject, SkyWalkingMetric, WavefrontMetric, WebMetric,
+    CloudWatchMetric, ComparisonMetric, DatadogMetric, GraphiteMetric, InfluxdbMetric, JobMetric, KayentaMetric,
+    NewRelicMetric, PrometheusMetric, RawObject, SkyWalkingMetric, WavefrontMetric, WebMetric,
 };
 
 /// A metric of an analysis.
@@ -54,6 +54,9 @@ pub struct MetricProvider {
     /// A query to Prometheus or a compatible server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<PrometheusMetric>,
+    /// A comparison of the new version with the stable one, by metrics in Prometheus. It judges itself, with a stated chance of a false alarm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<ComparisonMetric>,
     /// A canary judgement by Kayenta.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kayenta: Option<KayentaMetric>,

@@ -1,0 +1,228 @@
+//! One comparison of failed requests from its first block to its end: what is known, what it means, and how to say it.
+//!
+//! Invariants: pure; the state is small and can be written down between any two blocks; evidence once found stays found, however the canary
+//! does afterwards (the guarantee is about *ever* reaching the threshold); without history nobody is aborted within the first minute.
+
+use serde::{Deserialize, Serialize};
+
+use super::bound::Bound;
+use super::counts::{Block, Counts};
+use super::dispersion::{self, Online, SCALES};
+use super::harm::{Harm, Tolerance};
+use super::safety::Safety;
+use super::threshold;
+use super::words::{number, percent};
+
+/// Seconds before which there is no abort while the dispersion is not known from history.
+const FIRST_MINUTE: i64 = 60;
+
+/// When the canary may be promoted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromoteOn {
+    /// Nothing speaks against it when the run ends.
+    NoEvidenceOfHarm,
+    /// Something speaks for it.
+    EvidenceOfNoHarm,
+}
+
+/// What the user wants.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// Chance of a false alarm of this metric.
+    pub alpha: f64,
+    /// What is not worth an abort.
+    pub tolerance: Tolerance,
+    /// When the canary may be promoted.
+    pub promote_on: PromoteOn,
+    /// Requests of the canary before which it is not.
+    pub minimum: f64,
+    /// Seconds after which the comparison ends.
+    pub maximum: Option<i64>,
+}
+
+/// How much wider than independent failures the counts spread, and how that is known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Dispersion {
+    /// From the stable pods before the release.
+    Pods(f64),
+    /// From the stable version as a whole before the release.
+    Time(f64),
+    /// Learnt during the release; the guarantee is weaker.
+    Online(Box<Online>),
+}
+
+impl Dispersion {
+    /// From the blocks before the release, each with the counts of the stable pods.
+    pub fn of_history(blocks: &[Vec<Counts>]) -> Self {
+        if let Some(known) = dispersion::between_pods(blocks, &SCALES) {
+            return Self::Pods(known);
+        }
+        let whole = blocks.iter().map(|pods| {
+            let mut sum = Counts::default();
+            for pod in pods {
+                sum.add(*pod);
+            }
+            sum
+        });
+        dispersion::over_time(&whole.collect::<Vec<_>>(), &SCALES).map_or(Self::Online(Box::default()), Self::Time)
+    }
+
+    /// The divisor of the evidence.
+    pub fn value(&self) -> f64 {
+        match self {
+            Self::Pods(value) | Self::Time(value) => *value,
+            Self::Online(online) => online.estimate(),
+        }
+    }
+
+    /// How it is known, for a person.
+    pub const fn source(&self) -> &'static str {
+        match self {
+            Self::Pods(_) => "between the stable pods before the release",
+            Self::Time(_) => "of the stable version over time before the release",
+            Self::Online(_) => "learnt during the release: there was no history, the false-alarm rate is less certain",
+        }
+    }
+}
+
+/// What is known of a canary.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Unix time of the start of the first block.
+    pub since: i64,
+    /// Unix time of the end of the last block.
+    pub through: i64,
+    /// All requests of the canary.
+    pub canary: Counts,
+    /// All requests of the stable version.
+    pub stable: Counts,
+    /// Measure of dispersion.
+    pub dispersion: Dispersion,
+    /// Blocks whose numbers had to be put right.
+    pub anomalies: u32,
+    harm: Harm,
+    safety: Safety,
+    bound: Bound,
+    highest: f64,
+}
+
+/// What the evidence means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The canary is worse than tolerated.
+    Harm,
+    /// It may be promoted; what is over needs no further look.
+    Promote {
+        /// Whether nothing that follows could change it.
+        over: bool,
+    },
+    /// It may not be promoted yet.
+    Open {
+        /// Whether the time is up.
+        over: bool,
+    },
+}
+
+impl Evidence {
+    /// Nothing is known but the dispersion.
+    pub fn new(since: i64, dispersion: Dispersion) -> Self {
+        Self {
+            since,
+            through: since,
+            canary: Counts::default(),
+            stable: Counts::default(),
+            dispersion,
+            anomalies: 0,
+            harm: Harm::default(),
+            safety: Safety::default(),
+            bound: Bound::default(),
+            highest: 0.0,
+        }
+    }
+
+    /// Takes in the block that ends at `end`.
+    pub fn add(&mut self, end: i64, block: Block, tolerance: Tolerance) {
+        let (block, anomaly) = block.clean();
+        self.anomalies = self.anomalies.saturating_add(u32::from(anomaly));
+        let dispersion = self.dispersion.value();
+        self.harm.add(&block, tolerance, dispersion);
+        self.safety.add(&block, tolerance.ratio, dispersion);
+        self.bound.add(&block, dispersion);
+        self.canary.add(block.canary);
+        self.stable.add(block.stable);
+        self.through = end;
+        // Only after the block was judged: what a block says must not soften its own verdict.
+        if let Dispersion::Online(online) = &mut self.dispersion {
+            online.add(block.stable);
+        }
+        if !matches!(self.dispersion, Dispersion::Online(_)) || end - self.since >= FIRST_MINUTE {
+            self.highest = self.highest.max(self.harm.log_evidence());
+        }
+    }
+
+    /// Natural logarithm of the highest evidence of harm so far.
+    pub fn log_harm(&self) -> f64 {
+        self.highest
+    }
+
+    /// Natural logarithm of the evidence that the canary does no harm.
+    pub fn log_safety(&self) -> f64 {
+        self.safety.log_evidence()
+    }
+
+    /// How many times as often the canary fails, at least.
+    pub fn lower_bound(&self, alpha: f64) -> Option<f64> {
+        self.bound.lower(alpha)
+    }
+
+    /// What it means.
+    pub fn verdict(&self, settings: &Settings) -> Verdict {
+        let enough = threshold(settings.alpha);
+        if self.highest >= enough {
+            return Verdict::Harm;
+        }
+        let over = settings.maximum.is_some_and(|maximum| self.through - self.since >= maximum);
+        let seen = self.canary.total >= settings.minimum;
+        match settings.promote_on {
+            PromoteOn::NoEvidenceOfHarm if seen => Verdict::Promote { over },
+            PromoteOn::EvidenceOfNoHarm if seen && self.log_safety() >= enough => Verdict::Promote { over: true },
+            PromoteOn::NoEvidenceOfHarm | PromoteOn::EvidenceOfNoHarm => Verdict::Open { over },
+        }
+    }
+
+    /// What was found, in words.
+    pub fn message(&self, settings: &Settings) -> String {
+        let (canary, stable) = (self.canary, self.stable);
+        let rates = format!(
+            "canary fails {} of {} requests, stable {} of {}",
+            percent(canary.share()),
+            number(canary.total),
+            percent(stable.share()),
+            number(stable.total)
+        );
+        let alarm = percent(settings.alpha);
+        match self.verdict(settings) {
+            Verdict::Harm => {
+                let times = self.lower_bound(settings.alpha).filter(|lower| *lower > settings.tolerance.ratio);
+                // Rounded down: "at least" must stay true.
+                let times = (times.unwrap_or(settings.tolerance.ratio) * 10.0).floor() / 10.0;
+                format!("{rates}: at least {times:.1} times as many (false alarm {alarm})")
+            }
+            Verdict::Promote { .. } => match settings.promote_on {
+                PromoteOn::NoEvidenceOfHarm => format!("no evidence of harm: {rates}"),
+                PromoteOn::EvidenceOfNoHarm => {
+                    let ratio = settings.tolerance.ratio;
+                    format!("evidence of no harm: {rates}, less than {ratio} times as many (error {alarm})")
+                }
+            },
+            Verdict::Open { .. } if canary.total <= 0.0 => {
+                format!("no traffic: the canary had no requests within {} s", self.through - self.since)
+            }
+            Verdict::Open { .. } if canary.total < settings.minimum => {
+                format!("{} of {} requests so far: {rates}", number(canary.total), number(settings.minimum))
+            }
+            Verdict::Open { .. } => format!("no evidence yet that the canary does no harm: {rates}"),
+        }
+    }
+}

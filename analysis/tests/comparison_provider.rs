@@ -1,0 +1,224 @@
+//! `comparison` against a real Prometheus, over releases that happened in the past: series are written into its storage, and the run's machine
+//! plays the release in virtual time.
+//!
+//! Needs `prometheus` and `promtool` (Debian's package has both).
+
+// Helpers of tests fail by panicking, too.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value
+)]
+
+mod loopback;
+
+use std::fmt::Write as _;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use analysis::provider::{ProviderConfig, Providers};
+use analysis::run::{Finished, RunInputs, RunPolicy, decide};
+use crds::AnalysisRun;
+use crds::jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use loopback::OneSecret;
+
+/// Seconds between two samples.
+const SCRAPE: i64 = 5;
+/// The release begins after so many seconds of history.
+const RELEASE: i64 = 7_500;
+const END: i64 = RELEASE + 1_500;
+
+/// A day ago, at a whole hour.
+fn first() -> i64 {
+    (Timestamp::now().as_second() - 86_400) / 3_600 * 3_600
+}
+
+/// Ten requests a second for each pod; one in `every` fails, by a generator that is the same each time.
+fn samples(text: &mut String, version: &str, pod: usize, since: i64, every: u64, rate: u64) {
+    let mut state = 0x9e37_79b9_u64 ^ (pod as u64 * 7_919);
+    let (mut failed, mut total) = (0_u64, 0_u64);
+    let mut at = since;
+    while at < END {
+        for _ in 0..rate * SCRAPE.unsigned_abs() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            total += 1;
+            failed += u64::from((state >> 33).is_multiple_of(every));
+        }
+        let moment = first() + at;
+        for (code, count) in [("500", failed), ("200", total - failed)] {
+            let labels = format!(
+                "rollouts_pod_template_hash=\"{version}\",pod=\"{version}-{pod}\",instance=\"{pod}\",code=\"{code}\""
+            );
+            writeln!(text, "http_requests_total{{{labels}}} {count} {moment}").unwrap();
+        }
+        at += SCRAPE;
+    }
+}
+
+struct Prometheus {
+    process: Child,
+    address: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Four stable pods with 0.5 % of failures; one canary of each kind.
+async fn prometheus() -> Prometheus {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::new();
+    for pod in 0..4 {
+        samples(&mut text, "stable", pod, 0, 200, 10);
+    }
+    samples(&mut text, "healthy", 4, RELEASE - 60, 200, 10);
+    samples(&mut text, "threefold", 5, RELEASE - 60, 67, 10);
+    samples(&mut text, "idle", 6, RELEASE - 60, 200, 0);
+    let file = folder.path().join("series.txt");
+    std::fs::write(&file, format!("# TYPE http_requests_total counter\n{text}# EOF\n")).unwrap();
+    let data = folder.path().join("data");
+    let made =
+        Command::new("promtool").args(["tsdb", "create-blocks-from", "openmetrics"]).arg(&file).arg(&data).output();
+    let made = made.expect("promtool is installed");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let config = folder.path().join("prometheus.yml");
+    std::fs::write(&config, "global: {}\n").unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let process = Command::new("prometheus")
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!("--storage.tsdb.path={}", data.display()))
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("prometheus is installed");
+    let server = Prometheus { process, address: format!("http://127.0.0.1:{port}"), _folder: folder };
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
+    let ready = format!("{}/-/ready", server.address);
+    while !reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success()) {
+        assert!(tokio::time::Instant::now() < deadline, "Prometheus does not get ready");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    server
+}
+
+fn run_of(server: &Prometheus, canary: &str, extra: Value) -> AnalysisRun {
+    let mut comparison = json!({
+        "address": server.address,
+        "ratio": {"failed": "http_requests_total{code=~\"5..\"}", "total": "http_requests_total"},
+        "canary": {"rollouts_pod_template_hash": canary},
+        "stable": {"rollouts_pod_template_hash": "stable"},
+    });
+    comparison.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    let metric = json!({"name": "errors", "interval": "20s", "count": 60, "provider": {"comparison": comparison}});
+    let mut run = AnalysisRun::new("web-1", serde_json::from_value(json!({"metrics": [metric]})).unwrap());
+    run.metadata.namespace = Some("shop".to_owned());
+    run.metadata.uid = Some("7b9c".to_owned());
+    run
+}
+
+/// Plays the run to its end; every step goes through JSON and new providers, as after a restart of the controller. The seconds it took.
+async fn play(mut run: AnalysisRun) -> (AnalysisRun, i64) {
+    let begin = Timestamp::from_second(first() + RELEASE).unwrap();
+    let mut now = begin;
+    let mut inputs = RunInputs::default();
+    for _ in 0..1_000 {
+        let decision = decide(&run, &inputs, now, &RunPolicy::default());
+        run.status = Some(decision.status.clone());
+        run = serde_json::from_value(serde_json::to_value(&run).unwrap()).unwrap();
+        inputs = RunInputs::default();
+        if run.status.as_ref().unwrap().completed_at.is_some() {
+            return (run, now.duration_since(begin).as_secs());
+        }
+        let providers = Providers::new(ProviderConfig::default());
+        for request in &decision.measure {
+            let outcome = providers.measure(request, &OneSecret, now).await;
+            inputs.finished.push(Finished { id: request.id.clone(), started_at: now, finished_at: now, outcome });
+        }
+        if inputs.finished.is_empty() {
+            now = now.checked_add(SignedDuration::try_from(decision.requeue_after.unwrap()).unwrap()).unwrap();
+        }
+    }
+    panic!("the run does not end: {:?}", run.status);
+}
+
+fn metric(run: &AnalysisRun) -> &crds::MetricResult {
+    &run.status.as_ref().unwrap().metric_results.as_ref().unwrap()[0]
+}
+
+fn note(run: &AnalysisRun, name: &str) -> String {
+    let last = metric(run).measurements.as_ref().unwrap().last().unwrap();
+    last.metadata.as_ref().unwrap().get(name).cloned().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_real_prometheus_tells_a_bad_canary_from_a_good_one() {
+    let server = prometheus().await;
+
+    let (bad, seconds) = play(run_of(&server, "threefold", json!({}))).await;
+    let message = metric(&bad).message.clone().unwrap_or_default();
+    assert_eq!(bad.status.as_ref().unwrap().phase, "Failed", "{bad:#?}");
+    assert!(seconds <= 900, "{seconds} s: {message}");
+    assert!(message.starts_with("canary fails 1.") && message.contains("stable 0.5 % of"), "{message}");
+    assert!(message.contains("times as many (false alarm 1 %)"), "{message}");
+    let needed: f64 = note(&bad, "logEvidenceNeeded").parse().unwrap();
+    assert!(note(&bad, "logEvidenceOfHarm").parse::<f64>().unwrap() >= needed);
+    assert!(
+        note(&bad, "dispersion").ends_with("between the stable pods before the release"),
+        "{}",
+        note(&bad, "dispersion")
+    );
+    assert_eq!(note(&bad, "blockSeconds"), "20");
+
+    let (good, _) = play(run_of(&server, "healthy", json!({}))).await;
+    assert_eq!(good.status.as_ref().unwrap().phase, "Successful", "{good:#?}");
+
+    let (open, _) = play(run_of(&server, "healthy", json!({"minimumSamples": 100_000}))).await;
+    assert_eq!(open.status.as_ref().unwrap().phase, "Inconclusive", "{open:#?}");
+    assert!(metric(&open).message.as_ref().unwrap().contains(" of 100,000 requests so far"), "{open:#?}");
+
+    let (idle, seconds) = play(run_of(&server, "idle", json!({"maximumDuration": "5m"}))).await;
+    assert_eq!(idle.status.as_ref().unwrap().phase, "Inconclusive", "{idle:#?}");
+    assert!(metric(&idle).message.as_ref().unwrap().starts_with("no traffic: "), "{idle:#?}");
+    assert!((300..400).contains(&seconds), "{seconds}");
+
+    let (absent, _) = play(run_of(&server, "misspelt", json!({}))).await;
+    assert_eq!(absent.status.as_ref().unwrap().phase, "Error", "{absent:#?}");
+    let message = metric(&absent).message.clone().unwrap();
+    assert!(message.starts_with("no data of the canary: nothing in Prometheus matches sum(increase("), "{message}");
+
+    let (kayenta, _) = play(run_of(&server, "threefold", json!({"judge": "kayenta"}))).await;
+    assert_eq!(kayenta.status.as_ref().unwrap().phase, "Failed", "{kayenta:#?}");
+}
+
+#[tokio::test]
+async fn nobody_answers() {
+    // A port that was free a moment ago.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let run = run_of_address(&address);
+    let begin = Timestamp::from_second(first() + RELEASE).unwrap();
+    let decision = decide(&run, &RunInputs::default(), begin, &RunPolicy::default());
+    let providers = Providers::new(ProviderConfig::default());
+    let outcome = providers.measure(&decision.measure[0], &OneSecret, begin).await;
+    assert!(matches!(outcome, analysis::run::MeasureOutcome::NoAnswer { .. }), "{outcome:?}");
+}
+
+fn run_of_address(address: &str) -> AnalysisRun {
+    let metric = json!({"name": "errors", "interval": "20s", "provider": {"comparison": {
+        "address": address,
+        "ratio": {"failed": "bad", "total": "all"},
+        "canary": {"version": "new"},
+        "stable": {"version": "old"},
+    }}});
+    AnalysisRun::new("web-1", serde_json::from_value(json!({"metrics": [metric]})).unwrap())
+}
