@@ -51,7 +51,9 @@ fn routed<'a>(release: &Release<'a>, draft: &mut Draft, wanted: Wanted, promotin
     }
     let was_stable = release.rollout.status.as_ref().and_then(|status| status.stable_rs.as_deref());
     if let Some(stable) = release.revisions.stable.filter(|_| !promoted) {
-        plans.push((stable, Plan::Replicas(share::stable(release, goal.min(in_force)))));
+        // What leaves waits for the stable version to take everything over, so that version cannot wait in turn.
+        let left = if release.leaving() { 0 } else { goal.min(in_force) };
+        plans.push((stable, Plan::Replicas(share::stable(release, left))));
     }
     let delay = release.rollout.spec.scale_down_delay();
     let mut old: Vec<(&ReplicaSet, Plan)> = Vec::new();
