@@ -58,7 +58,13 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
     ),
     ("plugin", "{setWeight: 20}", "{plugin: {name: a/b}}", "step plugins are not supported yet"),
     ("canary-scale", "{setWeight: 20}", "{setCanaryScale: {weight: 101}}", "steps[0].setCanaryScale"),
-    ("istio", "nginx: {stableIngress: web}", "istio: {virtualService: {name: web}}", "istio is not supported yet"),
+    ("smi", "nginx: {stableIngress: web}", "smi: {}", "smi is not supported yet"),
+    (
+        "istio",
+        "nginx: {stableIngress: web}",
+        "istio: {virtualService: {name: nowhere}}",
+        "VirtualService \"nowhere\" not found",
+    ),
     (
         "no-template",
         "{setWeight: 20}",
@@ -115,6 +121,17 @@ apiVersion: v1
 kind: Service
 metadata: {name: taken, annotations: {argo-rollouts.argoproj.io/managed-by-rollouts: other}}
 spec: {selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata: {name: other}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: 'registry.example/web:good'}]}
+  strategy: {blueGreen: {activeService: taken}}
 ---
 apiVersion: argoproj.io/v1alpha1
 kind: AnalysisTemplate
