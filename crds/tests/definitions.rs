@@ -59,7 +59,7 @@ fn check(schema: &Value, path: &str, logical: bool) {
         "{path} has both properties and additionalProperties"
     );
     if let Some(format) = schema["format"].as_str() {
-        assert!(["int32", "int64", "date-time"].contains(&format), "{path} has the unknown format {format}");
+        assert!(["int32", "int64", "double", "date-time"].contains(&format), "{path} has the unknown format {format}");
     }
     if schema["type"] == json!("object") {
         let open = ["properties", "additionalProperties", "x-kubernetes-preserve-unknown-fields"];

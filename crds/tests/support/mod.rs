@@ -43,6 +43,8 @@ pub fn accepted(schema: &Value) -> BoxedStrategy<Value> {
     match schema["type"].as_str() {
         Some("boolean") => any::<bool>().prop_map(Value::from).boxed(),
         Some("integer") => integer(schema),
+        // Quarters are written as they are read.
+        Some("number") => (-4_000..4_000_i32).prop_map(|quarters| Value::from(f64::from(quarters) / 4.0)).boxed(),
         Some("string") if schema["format"] == json!("date-time") => time(),
         Some("string") => text(),
         Some("array") => vec(accepted(&schema["items"]), 0..3).prop_map(Value::from).boxed(),
