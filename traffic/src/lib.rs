@@ -9,6 +9,7 @@ pub mod nginx;
 pub mod patch;
 mod routing;
 mod services;
+mod several;
 pub mod words;
 
 use std::collections::BTreeMap;

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use crds::Rollout;
 use serde_json::{Map, Value, json};
 
+use crate::several::{self, Planned};
 use crate::words::{
     CANARY, CANARY_BY_HEADER, CANARY_BY_HEADER_PATTERN, CANARY_BY_HEADER_VALUE, CANARY_INGRESS_SUFFIX, CANARY_WEIGHT,
     CANARY_WEIGHT_TOTAL, INGRESS_CLASS_ANNOTATION, reason,
@@ -256,12 +257,6 @@ impl Nginx {
     }
 }
 
-/// What one canary Ingress needs, and whether that takes traffic off the canary.
-struct Planned {
-    write: Option<Write>,
-    falls: bool,
-}
-
 impl Router for Nginx {
     fn name(&self) -> &'static str {
         "Nginx"
@@ -282,22 +277,7 @@ impl Router for Nginx {
     }
 
     fn plan(&self, desired: &Routing, objects: &Objects) -> Result<Vec<Write>, RouterError> {
-        let mut falling = Vec::new();
-        let mut other = Vec::new();
-        let mut problem = None;
-        for (stable, canary) in self.pairs() {
-            match self.plan_one(&stable, canary, desired, objects) {
-                Ok(Planned { write, falls: true }) => falling.extend(write),
-                Ok(Planned { write, falls: false }) => other.extend(write),
-                Err(error) => problem = problem.or(Some(error)),
-            }
-        }
-        match problem {
-            // One broken Ingress must not keep the others' users on the canary; it is reported by the next plan.
-            Some(error) if falling.is_empty() => Err(error),
-            Some(_) => Ok(falling),
-            None => Ok(falling.into_iter().chain(other).collect()),
-        }
+        several::in_order(self.pairs().map(|(stable, canary)| self.plan_one(&stable, canary, desired, objects)))
     }
 
     fn can(&self, feature: Feature) -> Result<(), &'static str> {

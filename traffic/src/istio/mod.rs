@@ -16,6 +16,7 @@ mod weights;
 use crds::{IstioDestinationRule, IstioVirtualService, Rollout};
 use serde_json::{Map, Value, json};
 
+use crate::several::{self, Planned};
 use crate::words::reason;
 use crate::{
     Feature, Objects, Reference, Router, RouterError, Routing, Services, Versions, Weight, Write, routing::Additional,
@@ -141,12 +142,6 @@ impl Istio {
     }
 }
 
-/// What one VirtualService needs, and whether that takes requests off the canary.
-struct Planned {
-    write: Option<Write>,
-    falls: bool,
-}
-
 impl Router for Istio {
     fn name(&self) -> &'static str {
         "Istio"
@@ -183,22 +178,7 @@ impl Router for Istio {
     }
 
     fn plan(&self, desired: &Routing, objects: &Objects) -> Result<Vec<Write>, RouterError> {
-        let mut falling = Vec::new();
-        let mut other = Vec::new();
-        let mut problem = None;
-        for (reference, config) in self.pairs() {
-            match self.plan_one(&reference, config, desired, objects) {
-                Ok(Planned { write, falls: true }) => falling.extend(write),
-                Ok(Planned { write, falls: false }) => other.extend(write),
-                Err(error) => problem = problem.or(Some(error)),
-            }
-        }
-        match problem {
-            // It is reported by the next plan.
-            Some(error) if falling.is_empty() => Err(error),
-            Some(_) => Ok(falling),
-            None => Ok(falling.into_iter().chain(other).collect()),
-        }
+        several::in_order(self.pairs().map(|(reference, config)| self.plan_one(&reference, config, desired, objects)))
     }
 
     fn versions(&self, objects: &Objects) -> Option<Versions> {
