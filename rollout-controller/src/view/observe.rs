@@ -112,11 +112,10 @@ impl View {
     fn replica_sets_of(&self, rollout: &Rollout) -> Vec<ReplicaSet> {
         let uid = rollout.uid().unwrap_or_default();
         let selector = selector_of(rollout);
-        let all = self.replica_sets.in_namespace(&rollout.namespace().unwrap_or_default());
-        let belongs = |set: &ReplicaSet| match controller(&set.metadata) {
-            Some(owner) => owner == uid,
-            None => selector.as_ref().is_some_and(|selector| selector.matches(set.labels())),
-        };
-        all.iter().filter(|set| belongs(set)).map(|set| (**set).clone()).collect()
+        let own = self.replica_sets.owned_by(&uid);
+        let own = own.iter().filter(|set| controller(&set.metadata) == Some(uid.as_str()));
+        let others = self.replica_sets.uncontrolled(&rollout.namespace().unwrap_or_default());
+        let selected = |set: &ReplicaSet| selector.as_ref().is_some_and(|selector| selector.matches(set.labels()));
+        own.chain(others.iter().filter(|set| selected(set))).map(|set| (**set).clone()).collect()
     }
 }

@@ -54,6 +54,8 @@ struct Entry<K> {
 struct Inner<K> {
     objects: BTreeMap<Name, Entry<K>>,
     by_owner: HashMap<String, BTreeSet<Name>>,
+    /// Names of objects without a controlling owner, by namespace.
+    uncontrolled: HashMap<String, BTreeSet<Name>>,
     gone: IndexMap<Name, u64>,
     epoch: u64,
 }
@@ -80,7 +82,13 @@ pub struct Store<K>(RwLock<Inner<K>>);
 
 impl<K> Default for Store<K> {
     fn default() -> Self {
-        Self(RwLock::new(Inner { objects: BTreeMap::new(), by_owner: HashMap::new(), gone: IndexMap::new(), epoch: 0 }))
+        Self(RwLock::new(Inner {
+            objects: BTreeMap::new(),
+            by_owner: HashMap::new(),
+            uncontrolled: HashMap::new(),
+            gone: IndexMap::new(),
+            epoch: 0,
+        }))
     }
 }
 
@@ -100,6 +108,13 @@ impl<K: Resource> Store<K> {
             .filter_map(|name| inner.objects.get(name))
             .map(|entry| entry.object.clone())
             .collect()
+    }
+
+    /// The objects of a namespace that nothing controls, by name. They are few, however many objects the namespace has.
+    pub fn uncontrolled(&self, namespace: &str) -> Vec<Arc<K>> {
+        let inner = self.read();
+        let names = inner.uncontrolled.get(namespace).into_iter().flatten();
+        names.filter_map(|name| inner.objects.get(name)).map(|entry| entry.object.clone()).collect()
     }
 
     /// The objects of a namespace, by name.
@@ -209,9 +224,18 @@ impl<K: Resource> Inner<K> {
         for owner in meta.owner_references.iter().flatten() {
             self.by_owner.entry(owner.uid.clone()).or_default().insert(name.clone());
         }
+        if !is_controlled(meta) {
+            self.uncontrolled.entry(name.namespace.clone()).or_default().insert(name.clone());
+        }
     }
 
     fn unlink(&mut self, name: &Name, meta: &ObjectMeta) {
+        if let Some(names) = self.uncontrolled.get_mut(&name.namespace) {
+            names.remove(name);
+            if names.is_empty() {
+                self.uncontrolled.remove(&name.namespace);
+            }
+        }
         for owner in meta.owner_references.iter().flatten() {
             if let Some(names) = self.by_owner.get_mut(&owner.uid) {
                 names.remove(name);
@@ -221,6 +245,10 @@ impl<K: Resource> Inner<K> {
             }
         }
     }
+}
+
+fn is_controlled(meta: &ObjectMeta) -> bool {
+    meta.owner_references.iter().flatten().any(|owner| owner.controller == Some(true))
 }
 
 /// Versions of one kind are comparable numbers; `None` when the server does not keep to that.
@@ -256,6 +284,22 @@ mod tests {
         assert!(matches!(store.remove(&service("a", 12, "v").metadata), Change::Removed(_)));
         assert!(matches!(store.put(service("a", 11, "v")), Change::None), "a late event does not bring it back");
         assert!(matches!(store.put(service("a", 13, "v")), Change::Put { .. }));
+    }
+
+    #[test]
+    fn an_object_is_uncontrolled_until_somebody_controls_it() {
+        let store = Store::default();
+        let names =
+            || store.uncontrolled("shop").iter().map(|one: &Arc<Service>| one.meta().name.clone()).collect::<Vec<_>>();
+        store.put(service("a", 1, "u"));
+        assert_eq!(names(), [Some("a".to_owned())], "an owner need not control");
+        let mut controlled = service("a", 2, "u");
+        controlled.metadata.owner_references.as_mut().unwrap()[0].controller = Some(true);
+        store.put(controlled.clone());
+        assert!(names().is_empty());
+        store.put(service("a", 3, "u"));
+        store.remove(&service("a", 4, "u").metadata);
+        assert!(names().is_empty());
     }
 
     #[test]
