@@ -20,6 +20,24 @@ pub struct Pods {
     pub wanted: i32,
     /// Available ones.
     pub available: i32,
+    /// Those that its ReplicaSet counts: more than wanted while it has not yet told what is too much to go.
+    pub counted: i32,
+}
+
+impl Pods {
+    /// Pods that take up room now or as soon as the ReplicaSet has caught up.
+    fn taken(self) -> i32 {
+        self.wanted.max(self.counted)
+    }
+
+    /// Pods of several versions together.
+    pub fn sum(all: impl IntoIterator<Item = Self>) -> Self {
+        all.into_iter().fold(Self::default(), |sum, pods| Self {
+            wanted: sum.wanted + pods.wanted,
+            available: sum.available + pods.available,
+            counted: sum.counted + pods.taken(),
+        })
+    }
 }
 
 /// `maxSurge` (rounded up) and `maxUnavailable` (rounded down) for this many pods; both zero would never move, so one pod may then
@@ -97,16 +115,17 @@ pub fn split(replicas: i32, weight: i32, bounds: Bounds) -> (i32, i32) {
 }
 
 /// The next numbers of canary and stable pods on the way to `desired` without traffic routing: first what may be added is added, stable
-/// before canary; then what is too much goes, while enough stay available. Pods of other versions go first.
-pub fn step(replicas: i32, bounds: Bounds, desired: (i32, i32), canary: Pods, stable: Pods, others: i32) -> (i32, i32) {
+/// before canary; then what is too much goes, while enough stay available. Pods of other versions go first. What a ReplicaSet has not yet
+/// told to go takes up room still, so that there are never more pods than allowed, as a quota may demand.
+pub fn step(replicas: i32, bounds: Bounds, desired: (i32, i32), canary: Pods, stable: Pods, others: Pods) -> (i32, i32) {
     let most = replicas.saturating_add(bounds.surge);
-    let mut budget = most.saturating_sub(canary.wanted + stable.wanted + others).max(0);
+    let mut budget = most.saturating_sub(canary.taken() + stable.taken() + others.taken()).max(0);
     let mut next = (canary.wanted, stable.wanted);
     let grow = (desired.1 - stable.wanted).clamp(0, budget);
     next.1 += grow;
     budget -= grow;
     next.0 += (desired.0 - canary.wanted).clamp(0, budget);
-    if others > 0 {
+    if others.wanted > 0 {
         return next;
     }
     let least = replicas - bounds.unavailable;

@@ -82,7 +82,7 @@ fn pods_are_divided_as_near_to_the_weight_as_can_be() {
 /// What one step may do, as rules: every pair of numbers between what is there and what is desired is tried, and of those allowed the one
 /// with the most stable pods added is taken, then the most canary pods added, then the most pods removed.
 fn best(replicas: i32, bounds: Bounds, desired: (i32, i32), canary: Pods, stable: Pods, old: i32) -> (i32, i32) {
-    let there = canary.wanted + stable.wanted + old;
+    let there = canary.wanted.max(canary.counted) + stable.wanted.max(stable.counted) + old;
     let increasing = desired.0 >= canary.wanted;
     let between = |from: i32, to: i32| if from <= to { from..=to } else { to..=from };
     let available = |pods: Pods, next: i32| pods.available.min(next);
@@ -118,22 +118,31 @@ fn best(replicas: i32, bounds: Bounds, desired: (i32, i32), canary: Pods, stable
         .unwrap()
 }
 
+/// A version whose ReplicaSet has done what it was told.
+fn settled(wanted: i32, available: i32) -> Pods {
+    Pods { wanted, available, counted: wanted }
+}
+
 /// Goes from one division to another and checks every step on the way, with the canary's new pods ready at once, one at a time, or never.
+/// What is too much goes one step after it was told to, and takes up room until then.
 fn walk(replicas: i32, bounds: Bounds, from: (i32, i32), to: (i32, i32), ready: i32) {
-    let mut canary = Pods { wanted: from.0, available: from.0 };
-    let mut stable = Pods { wanted: from.1, available: from.1 };
+    let (mut canary, mut stable) = (settled(from.0, from.0), settled(from.1, from.1));
     let least = replicas - bounds.unavailable;
-    for _ in 0..4 * (replicas + bounds.surge) + 4 {
-        let next = step(replicas, bounds, to, canary, stable, 0);
+    for _ in 0..8 * (replicas + bounds.surge) + 4 {
+        let next = step(replicas, bounds, to, canary, stable, Pods::default());
         let about = || format!("{replicas} pods, {bounds:?}, {from:?} to {to:?}, at {canary:?} {stable:?}");
         assert_eq!(next, best(replicas, bounds, to, canary, stable, 0), "{}", about());
-        let total = canary.wanted + stable.wanted;
-        assert!(next.0 + next.1 <= total.max(replicas + bounds.surge), "too many pods: {}", about());
+        let there = canary.counted.max(next.0) + stable.counted.max(next.1);
+        assert!(there <= (canary.counted + stable.counted).max(replicas + bounds.surge), "too many pods: {}", about());
         let left = canary.available.min(next.0) + stable.available.min(next.1);
         assert!(left >= least.min(canary.available + stable.available), "too few pods: {}", about());
         let before = (canary, stable);
-        canary = Pods { wanted: next.0, available: (canary.available + ready).min(next.0) };
-        stable = Pods { wanted: next.1, available: (stable.available + ready).min(next.1) };
+        let after = |pods: Pods, next: i32| Pods {
+            wanted: next,
+            available: (pods.available + ready).min(next),
+            counted: next.max(pods.wanted.min(pods.counted)),
+        };
+        (canary, stable) = (after(canary, next.0), after(stable, next.1));
         if (canary, stable) == before {
             break;
         }
@@ -174,8 +183,8 @@ fn old_versions_go_as_far_as_enough_stays_available() {
             for (first, second) in (0..=4).flat_map(|first| (0..=4).map(move |second| (first, second))) {
                 for missing in 0..=first.min(2) {
                     let old = [
-                        Pods { wanted: first, available: first - missing },
-                        Pods { wanted: second, available: second },
+                        settled(first, first - missing),
+                        settled(second, second),
                     ];
                     let alive: i32 = old.iter().map(|pods| pods.available).sum();
                     for elsewhere in [0, replicas / 2, replicas] {

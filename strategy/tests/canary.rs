@@ -275,17 +275,22 @@ fn the_arithmetic_of_pods_has_the_known_answers() {
     for (replicas, weight, surge, expected) in table {
         assert_eq!(split(replicas, weight, bounds(surge, 0)), expected, "{replicas} at {weight} with surge {surge}");
     }
-    let all = |wanted| Pods { wanted, available: wanted };
+    let all = |wanted| Pods { wanted, available: wanted, counted: wanted };
+    let none = Pods::default();
     // Up: stable keeps what must be available until the canary is.
-    assert_eq!(step(10, bounds(1, 0), (5, 5), all(0), all(10), 0), (1, 10));
-    assert_eq!(step(10, bounds(1, 0), (5, 5), Pods { wanted: 1, available: 0 }, all(10), 0), (1, 10));
-    assert_eq!(step(10, bounds(1, 0), (5, 5), all(1), all(10), 0), (1, 9));
-    assert_eq!(step(10, bounds(0, 1), (5, 5), all(0), all(10), 0), (0, 9));
+    assert_eq!(step(10, bounds(1, 0), (5, 5), all(0), all(10), none), (1, 10));
+    assert_eq!(step(10, bounds(1, 0), (5, 5), Pods { wanted: 1, available: 0, counted: 1 }, all(10), none), (1, 10));
+    assert_eq!(step(10, bounds(1, 0), (5, 5), all(1), all(10), none), (1, 9));
+    assert_eq!(step(10, bounds(0, 1), (5, 5), all(0), all(10), none), (0, 9));
     // Down: the canary goes as stable comes.
-    assert_eq!(step(10, bounds(1, 0), (0, 10), all(5), all(5), 0), (5, 6));
-    assert_eq!(step(10, bounds(1, 0), (0, 10), all(5), all(6), 0), (4, 6));
+    assert_eq!(step(10, bounds(1, 0), (0, 10), all(5), all(5), none), (5, 6));
+    assert_eq!(step(10, bounds(1, 0), (0, 10), all(5), all(6), none), (4, 6));
+    // What was told to go and is still there takes up room.
+    let leaving = Pods { wanted: 9, available: 10, counted: 10 };
+    assert_eq!(step(10, bounds(0, 1), (5, 5), none, leaving, none), (0, 9));
+    assert_eq!(step(10, bounds(0, 1), (5, 5), none, all(9), none), (1, 9));
     // Versions of older releases go first.
-    assert_eq!(step(10, bounds(1, 0), (5, 5), all(1), all(9), 1), (1, 9));
+    assert_eq!(step(10, bounds(1, 0), (5, 5), all(1), all(9), all(1)), (1, 9));
 }
 
 /// A world with a template, and a canary whose first step is judged by it, or whose whole way is.

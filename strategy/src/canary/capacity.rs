@@ -5,6 +5,7 @@ use crds::ReplicaSet;
 use super::position::Wanted;
 use super::{Draft, Release, pods, routing, share};
 use crate::release::capacity::{self, Plan, deadline, delayed, limit, paused_by_hand};
+use crate::replicas::Pods;
 use crate::{replicas, revision};
 
 pub(super) fn scale(release: &Release<'_>, draft: &mut Draft, wanted: Wanted, promoting: bool) {
@@ -103,7 +104,7 @@ fn stable<'a>(release: &Release<'a>) -> Option<&'a ReplicaSet> {
 
 /// The numbers of pods that come next on the way to these, of the wanted and of the stable version.
 pub(super) fn next_numbers(release: &Release<'_>, goal: (i32, i32)) -> (i32, i32) {
-    let others: i32 = release.revisions.others.iter().map(|set| set.replicas_or_default()).sum();
+    let others = Pods::sum(release.revisions.others.iter().map(|set| pods(Some(set))));
     let (new, stable) = (pods(release.revisions.new), pods(stable(release)));
     replicas::step(release.desired, release.bounds, goal, new, stable, others)
 }

@@ -106,6 +106,7 @@ pub(crate) fn pods(set: Option<&ReplicaSet>) -> Pods {
     set.map_or(Pods::default(), |set| Pods {
         wanted: set.replicas_or_default(),
         available: set.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0),
+        counted: set.status.as_ref().map_or(0, |status| status.replicas),
     })
 }
 
