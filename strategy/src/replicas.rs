@@ -117,7 +117,14 @@ pub fn split(replicas: i32, weight: i32, bounds: Bounds) -> (i32, i32) {
 /// The next numbers of canary and stable pods on the way to `desired` without traffic routing: first what may be added is added, stable
 /// before canary; then what is too much goes, while enough stay available. Pods of other versions go first. What a ReplicaSet has not yet
 /// told to go takes up room still, so that there are never more pods than allowed, as a quota may demand.
-pub fn step(replicas: i32, bounds: Bounds, desired: (i32, i32), canary: Pods, stable: Pods, others: Pods) -> (i32, i32) {
+pub fn step(
+    replicas: i32,
+    bounds: Bounds,
+    desired: (i32, i32),
+    canary: Pods,
+    stable: Pods,
+    others: Pods,
+) -> (i32, i32) {
     let most = replicas.saturating_add(bounds.surge);
     let mut budget = most.saturating_sub(canary.taken() + stable.taken() + others.taken()).max(0);
     let mut next = (canary.wanted, stable.wanted);

@@ -182,10 +182,7 @@ fn old_versions_go_as_far_as_enough_stays_available() {
         for bounds in all_bounds(replicas) {
             for (first, second) in (0..=4).flat_map(|first| (0..=4).map(move |second| (first, second))) {
                 for missing in 0..=first.min(2) {
-                    let old = [
-                        settled(first, first - missing),
-                        settled(second, second),
-                    ];
+                    let old = [settled(first, first - missing), settled(second, second)];
                     let alive: i32 = old.iter().map(|pods| pods.available).sum();
                     for elsewhere in [0, replicas / 2, replicas] {
                         let next = others(replicas, bounds, elsewhere + alive, &old);
