@@ -4,10 +4,11 @@
 use analysis::comparison::bound::Bound;
 use analysis::comparison::counts::{Block, Counts};
 use analysis::comparison::dispersion::{self, Online, SCALES};
-use analysis::comparison::gauge::Gauge;
+use analysis::comparison::evidence::{Dispersion, PromoteOn, Settings as EvidenceSettings, Verdict};
+use analysis::comparison::gauge::{Gauge, Ranks};
 use analysis::comparison::harm::{Harm, Tolerance};
 use analysis::comparison::kayenta::{self, Class, Direction, Measure, Settings};
-use analysis::comparison::latency::{self, Tail};
+use analysis::comparison::latency::{self, Latency};
 use analysis::comparison::robust::Robust;
 use analysis::comparison::safety::Safety;
 use analysis::comparison::threshold;
@@ -166,35 +167,120 @@ fn the_bound_is_where_the_evidence_ends() {
 
 #[test]
 fn latency_averages_over_bounds() {
-    let block = Block::new(Counts::new(30.0, 100.0), Counts::new(20.0, 400.0));
-    let (mut slow, mut fast) = (Tail::new(0.5, 1.0), Tail::new(0.1, 1.0));
-    slow.add(&block, Tolerance::LATENCY);
-    fast.add(&Block::new(Counts::new(50.0, 100.0), Counts::new(200.0, 400.0)), Tolerance::LATENCY);
-    let expected = f64::midpoint(slow.log_evidence().exp(), fast.log_evidence().exp()).ln();
-    near(latency::log_evidence(&[slow, fast]), expected, "two bounds");
+    let slow = Block::new(Counts::new(30.0, 100.0), Counts::new(20.0, 400.0));
+    let fast = Block::new(Counts::new(50.0, 100.0), Counts::new(200.0, 400.0));
+    let bounds = |dispersion: fn() -> Dispersion| vec![(0.1, dispersion()), (0.5, dispersion())];
+    let alone = |block: Block| {
+        let mut harm = Harm::default();
+        harm.add(&block, Tolerance::LATENCY, 1.0);
+        harm.log_evidence()
+    };
+    let mut latency = Latency::new(0, bounds(|| Dispersion::Pods(1.0)));
+    latency.add(10, &[fast, slow], Tolerance::LATENCY);
+    let expected = f64::midpoint(alone(slow).exp(), alone(fast).exp()).ln();
+    near(latency.log_harm(), expected, "two bounds");
+    near(latency.worst().unwrap().bound, 0.5, "the bound that says most");
+    let settings = EvidenceSettings {
+        alpha: 0.01,
+        tolerance: Tolerance::LATENCY,
+        promote_on: PromoteOn::NoEvidenceOfHarm,
+        minimum: 100.0,
+        maximum: None,
+    };
+    assert_eq!(latency.verdict(&settings), Verdict::Harm);
+    let message = latency.message(&settings, true);
+    assert!(
+        message.starts_with("canary has 30 % of 100 requests over 500 ms, stable 5 % of 400: at least 2."),
+        "{message}"
+    );
+    assert!(message.ends_with(" times as many (false alarm 1 %)"), "{message}");
+
+    // What was found stays found, and without history nobody is aborted in the first minute.
+    let before = latency.log_harm();
+    latency.add(
+        20,
+        &[Block::default(), Block::new(Counts::new(0.0, 900.0), Counts::new(300.0, 900.0))],
+        Tolerance::LATENCY,
+    );
+    near(latency.log_harm(), before, "the highest");
+    let mut learning = Latency::new(0, bounds(|| Dispersion::Online(Box::default())));
+    learning.add(50, &[fast, slow], Tolerance::LATENCY);
+    near(learning.log_harm(), 0.0, "within the first minute");
+    learning.add(60, &[fast, slow], Tolerance::LATENCY);
+    assert!(learning.log_harm() > 0.0);
+}
+
+#[test]
+fn bounds_of_a_histogram_are_those_that_tell_something() {
     assert!(latency::is_useful(0.05) && !latency::is_useful(0.001) && !latency::is_useful(0.9));
+    let chosen = |bounds: &[(f64, f64)]| latency::choose(bounds);
+    assert_eq!(
+        chosen(&[(f64::INFINITY, 0.0), (1.0, 0.0), (0.25, 0.06), (0.05, 0.9), (0.1, 0.5), (0.5, 0.004)]),
+        [0.1, 0.25, 0.5]
+    );
+    assert_eq!(chosen(&[(0.5, 0.0), (0.1, 0.001), (0.2, 0.0)]), [0.1], "all is fast: the lowest");
+    assert_eq!(chosen(&[(0.1, 1.0), (0.2, 0.9)]), [0.0; 0], "all is slow: none");
+    let many: Vec<(f64, f64)> = (1..200_u32).map(|i| (f64::from(i), (-f64::from(i) / 20.0).exp())).collect();
+    let four = chosen(&many);
+    assert_eq!(four.len(), 4, "{four:?}");
+    for (bound, target) in four.iter().zip([0.5, 0.2, 0.05, 0.01]) {
+        assert!(((-bound / 20.0).exp() / target - 1.0).abs() < 0.05, "{bound} for {target}");
+    }
 }
 
 #[test]
 fn gauges_bet_on_ranks_and_on_signs() {
     let stable = [100.0, 101.0, 99.0, 102.0];
-    let mut high = Gauge::default();
-    let mut same = Gauge::default();
-    let mut two_pods = Gauge::default();
+    let (mut high, mut same, mut two_pods, mut pair) =
+        (Ranks::default(), Ranks::default(), Ranks::default(), Ranks::default());
     for _ in 0..10 {
-        high.add(150.0, &stable, 1.1);
-        same.add(105.0, &stable, 1.1);
-        two_pods.add(150.0, &stable[..2], 1.1);
+        high.add(&[150.0 / 1.1], &stable);
+        same.add(&[105.0 / 1.1], &stable);
+        two_pods.add(&[150.0 / 1.1], &stable[..2]);
+        pair.add(&[150.0, 0.0], &stable);
     }
     // Ten times the highest rank: the mean of 1.5^10, 2.25^10 and 3^10.
     let expected = ((1.5_f64.powi(10) + 2.25_f64.powi(10) + 3.0_f64.powi(10)) / 3.0).ln();
     near(high.log_evidence(), expected, "always the highest");
     assert!(same.log_evidence() < 0.0);
     assert!(two_pods.log_evidence() > threshold(0.05));
+    // One of two pods always the highest, one always the lowest: 1.75 for both.
+    let expected = ((1.15_f64.powi(10) + 1.375_f64.powi(10) + 1.6_f64.powi(10)) / 3.0).ln();
+    near(pair.log_evidence(), expected, "two pods share the stake");
     let before = high;
-    high.add(f64::NAN, &stable, 1.1);
-    high.add(150.0, &[f64::NAN], 1.1);
+    high.add(&[f64::NAN], &stable);
+    high.add(&[150.0], &[f64::NAN]);
+    high.add(&[], &stable);
     assert_eq!(high, before);
+}
+
+#[test]
+fn a_gauge_says_what_it_found() {
+    let settings = |promote_on| EvidenceSettings {
+        alpha: 0.01,
+        tolerance: Tolerance::GAUGE,
+        promote_on,
+        minimum: 5.0,
+        maximum: Some(1_200),
+    };
+    let play = |canary: f64| {
+        let mut gauge = Gauge::new(0);
+        for block in 1..=10 {
+            gauge.add(60 * block, &[canary], &[100.0, 101.0, 99.0, 100.0], 1.1);
+        }
+        gauge
+    };
+    let on_nothing = settings(PromoteOn::NoEvidenceOfHarm);
+    let high = play(150.0);
+    assert_eq!(high.verdict(&on_nothing), Verdict::Harm);
+    let found =
+        "canary has 150 per pod, stable 100 in the mean of 4 pods: more than 1.1 times as much (false alarm 1 %)";
+    assert_eq!(high.message(&on_nothing), found);
+    let low = play(100.0);
+    assert_eq!(low.verdict(&on_nothing), Verdict::Promote { over: false });
+    assert_eq!(low.verdict(&settings(PromoteOn::EvidenceOfNoHarm)), Verdict::Promote { over: true });
+    let empty = Gauge::new(0);
+    assert!(empty.message(&on_nothing).starts_with("nothing to compare"));
 }
 
 fn kayenta_settings() -> Settings {

@@ -379,12 +379,31 @@ fn comparisons_are_checked_field_by_field() {
         "ratio": {"failed": "sum(increase(bad[$block]))", "total": "all{code!=\"{{args.code}}\"}"},
     });
     assert_eq!(found(comparison(whole, json!({}))), "");
+    for what in ["histogram", "gauge"] {
+        assert_eq!(found(comparison(json!({"ratio": null, what: {"query": "x{a=\"b\"}"}}), json!({}))), "", "{what}");
+    }
     for (change, beside, text) in [
         (json!({"ratio": {"failed": "", "total": "all"}}), json!({}), "provider.comparison.ratio.failed: is empty"),
         (json!({"ratio": {"failed": "bad{", "total": "all"}}), json!({}), "ratio.failed: \"bad{\" is no PromQL"),
         (json!({"ratio": {"failed": "bad", "total": "sum(all)"}}), json!({}), "is neither a selector nor has $block"),
         (json!({"ratio": null}), json!({}), "provider.comparison.ratio: is absent"),
-        (json!({"gauge": {"query": "x"}}), json!({}), "provider.comparison.gauge: is not supported yet"),
+        (
+            json!({"gauge": {"query": "x"}}),
+            json!({}),
+            "provider.comparison.gauge: is set, and so are others (ratio, gauge)",
+        ),
+        (json!({"ratio": null, "gauge": {"query": ""}}), json!({}), "provider.comparison.gauge.query: is empty"),
+        (json!({"ratio": null, "histogram": {"query": "sum(x)"}}), json!({}), "histogram.query: \"sum(x)\" is neither"),
+        (
+            json!({"ratio": null, "histogram": {"query": "x"}, "judge": "kayenta"}),
+            json!({}),
+            "provider.comparison.judge: is kayenta, which judges a ratio only",
+        ),
+        (
+            json!({"ratio": null, "gauge": {"query": "x"}, "tolerate": {"absolute": 0.1}}),
+            json!({}),
+            "provider.comparison.tolerate.absolute: is set with a gauge",
+        ),
         (json!({"tolerate": {"ratio": 0.5}}), json!({}), "provider.comparison.tolerate.ratio: is 0.5"),
         (json!({"falseAlarm": 0}), json!({}), "provider.comparison.falseAlarm: is 0"),
         (json!({"weight": 0}), json!({}), "provider.comparison.weight: is 0"),

@@ -1,8 +1,9 @@
 //! The same for latency and for gauges: other worlds, judged by the product's code alone.
 
-use analysis::comparison::gauge::Gauge;
+use analysis::comparison::evidence::Dispersion;
+use analysis::comparison::gauge::Ranks;
 use analysis::comparison::harm::Tolerance;
-use analysis::comparison::latency::{self, Tail};
+use analysis::comparison::latency::Latency;
 use analysis::comparison::{Block, Counts, dispersion, threshold};
 use statrs::distribution::{ContinuousCDF as _, Normal};
 
@@ -70,15 +71,18 @@ fn latency_release(wobble: f64, memory: f64, number: usize, tallies: &mut [Tally
             history.push(pods.map(|pod| pod[bound]));
         }
     }
-    let known: Vec<Tail> = BOUNDS
+    let known: Vec<(f64, Dispersion)> = BOUNDS
         .into_iter()
         .zip(&history)
-        .map(|(bound, history)| Tail::new(bound, dispersion::between_pods(history, &dispersion::SCALES).unwrap_or(2.0)))
+        .map(|(bound, history)| {
+            let known = dispersion::between_pods(history, &dispersion::SCALES).unwrap_or(2.0);
+            (bound, Dispersion::Pods(known))
+        })
         .collect();
     for ((effect, tally), salt) in SLOWER.into_iter().zip(tallies).zip(1_u64..) {
         let mut random = Random::new((number as u64) << 8 | salt);
         let mut noise = noise;
-        let mut tails = known.clone();
+        let mut latency = Latency::new(0, known.clone());
         let (times, extra) = match effect {
             Slower::Times(times) => (times, 0.0),
             Slower::Share(share) => (1.0, share),
@@ -90,10 +94,9 @@ fn latency_release(wobble: f64, memory: f64, number: usize, tallies: &mut [Tally
                 let pod = slower(speed(noise, &mut random), 0.0, &mut random, &normal);
                 stable.iter_mut().zip(pod).for_each(|(sum, counts)| sum.add(counts));
             }
-            for (tail, (canary, stable)) in tails.iter_mut().zip(canary.into_iter().zip(stable)) {
-                tail.add(&Block::new(canary, stable), Tolerance::LATENCY);
-            }
-            latency::log_evidence(&tails) >= threshold(ALPHA)
+            let blocks: [Block; 3] = std::array::from_fn(|bound| Block::new(canary[bound], stable[bound]));
+            latency.add(0, &blocks, Tolerance::LATENCY);
+            latency.log_harm() >= threshold(ALPHA)
         });
         tally.add(found);
     }
@@ -125,7 +128,7 @@ fn gauge_release(number: usize, tallies: &mut [Tally; 4]) {
     for ((effect, tally), salt) in GAUGES.into_iter().zip(tallies).zip(1_u64..) {
         let mut random = Random::new((number as u64) << 8 | salt);
         let mut noise: [Slow; STABLE + 1] = std::array::from_fn(|_| Slow::new(6.0, &mut random));
-        let mut gauge = Gauge::default();
+        let mut ranks = Ranks::default();
         let found = (1..=LOOKS / VALUES).find(|_| {
             let mut means = [0.0; STABLE + 1];
             for _ in 0..VALUES {
@@ -133,8 +136,8 @@ fn gauge_release(number: usize, tallies: &mut [Tally; 4]) {
                     *mean += (1.0 + DEVIATION * noise.next(&mut random)) / 6.0;
                 }
             }
-            gauge.add(effect * means[0], &means[1..], 1.1);
-            gauge.log_evidence() >= threshold(ALPHA)
+            ranks.add(&[effect * means[0] / 1.1], &means[1..]);
+            ranks.log_evidence() >= threshold(ALPHA)
         });
         tally.add(found);
     }

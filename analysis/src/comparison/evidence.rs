@@ -40,6 +40,23 @@ pub struct Settings {
     pub maximum: Option<i64>,
 }
 
+impl Settings {
+    /// What it means when harm and its absence are spoken for with these logarithms, after so many samples and seconds.
+    pub(super) fn verdict(&self, harm: f64, safety: f64, samples: f64, seconds: i64) -> Verdict {
+        let enough = threshold(self.alpha);
+        if harm >= enough {
+            return Verdict::Harm;
+        }
+        let over = self.maximum.is_some_and(|maximum| seconds >= maximum);
+        let seen = samples >= self.minimum;
+        match self.promote_on {
+            PromoteOn::NoEvidenceOfHarm if seen => Verdict::Promote { over },
+            PromoteOn::EvidenceOfNoHarm if seen && safety >= enough => Verdict::Promote { over: true },
+            PromoteOn::NoEvidenceOfHarm | PromoteOn::EvidenceOfNoHarm => Verdict::Open { over },
+        }
+    }
+}
+
 /// How much wider than independent failures the counts spread, and how that is known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -156,7 +173,7 @@ impl Evidence {
         if let Dispersion::Online(online) = &mut self.dispersion {
             online.add(block.stable);
         }
-        if !matches!(self.dispersion, Dispersion::Online(_)) || end - self.since >= FIRST_MINUTE {
+        if !self.is_learning() {
             self.highest = self.highest.max(self.harm.log_evidence());
         }
     }
@@ -176,19 +193,20 @@ impl Evidence {
         self.bound.lower(alpha)
     }
 
+    /// Natural logarithm of the evidence of harm now, which may have been higher before.
+    pub(super) fn log_harm_now(&self) -> f64 {
+        self.harm.log_evidence()
+    }
+
+    /// Whether nobody may be aborted yet, because the dispersion is only being learnt.
+    pub(super) fn is_learning(&self) -> bool {
+        matches!(self.dispersion, Dispersion::Online(_)) && self.through - self.since < FIRST_MINUTE
+    }
+
     /// What it means.
     pub fn verdict(&self, settings: &Settings) -> Verdict {
-        let enough = threshold(settings.alpha);
-        if self.highest >= enough {
-            return Verdict::Harm;
-        }
-        let over = settings.maximum.is_some_and(|maximum| self.through - self.since >= maximum);
-        let seen = self.canary.total >= settings.minimum;
-        match settings.promote_on {
-            PromoteOn::NoEvidenceOfHarm if seen => Verdict::Promote { over },
-            PromoteOn::EvidenceOfNoHarm if seen && self.log_safety() >= enough => Verdict::Promote { over: true },
-            PromoteOn::NoEvidenceOfHarm | PromoteOn::EvidenceOfNoHarm => Verdict::Open { over },
-        }
+        let seconds = self.through - self.since;
+        settings.verdict(self.highest, self.log_safety(), self.canary.total, seconds)
     }
 
     /// What was found, in words.

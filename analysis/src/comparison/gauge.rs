@@ -2,13 +2,16 @@
 //!
 //! In each block the canary's mean, less the tolerated margin, gets a rank among the stable pods. If the canary is one of them, every rank is
 //! equally likely, whatever the distribution; a bet that pays more for higher ranks and 1 in the mean then never wins in the long run. With
-//! fewer than three stable pods the bet is on the sign alone.
+//! fewer than three stable pods the bet is on the sign alone. The same bet on low ranks speaks for the canary.
 //!
-//! Invariants: a block without a value of the canary or of any stable pod changes nothing; a NaN is no value.
+//! Invariants: a block without a value of the canary or of any stable pod changes nothing; a NaN is no value; several canary pods share one
+//! stake, so that their number does not matter.
 
 use serde::{Deserialize, Serialize};
 
+use super::evidence::{PromoteOn, Settings, Verdict};
 use super::mixture::log_mean_exp;
+use super::words::{amount, number, percent};
 
 /// The shape of the payoff from the lowest rank to the highest.
 const PAYOFF: [f64; 5] = [0.0, 0.0, 0.25, 1.25, 3.5];
@@ -21,7 +24,7 @@ const RANKED_FROM: usize = 3;
 
 /// Logarithms of what each bet has won.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Gauge {
+pub struct Ranks {
     rank: [f64; 3],
     sign: [f64; 5],
     ranked: bool,
@@ -45,33 +48,44 @@ fn payoff(rank: f64, pods: u32) -> f64 {
     shape(rank / all) * (all + 1.0) / sum
 }
 
-impl Gauge {
-    /// Takes in a block: the canary's mean and those of the stable pods; `ratio` is what is tolerated, 1.1 for ten percent more.
-    pub fn add(&mut self, canary: f64, stable: &[f64], ratio: f64) {
-        let stable: Vec<f64> = stable.iter().copied().filter(|value| value.is_finite()).collect();
-        if !canary.is_finite() || stable.is_empty() {
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = f64::from(u32::try_from(values.len()).unwrap_or(u32::MAX));
+    if count > 0.0 { values.sum::<f64>() / count } else { 0.0 }
+}
+
+fn finite(values: &[f64]) -> Vec<f64> {
+    values.iter().copied().filter(|value| value.is_finite()).collect()
+}
+
+/// What the rank of one pod among the stable ones pays.
+fn win(canary: f64, stable: &[f64]) -> f64 {
+    let below = stable.iter().filter(|value| **value < canary).count();
+    // What is equal counts half, which keeps the mean of the payoff.
+    let equal = stable.iter().filter(|value| (**value - canary).abs() == 0.0).count();
+    let pods = u32::try_from(stable.len()).unwrap_or(u32::MAX);
+    let place = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    mean((below..=below + equal).map(|rank| payoff(place(rank), pods)).collect::<Vec<_>>().into_iter())
+}
+
+impl Ranks {
+    /// Takes in a block: the canary pods' means, each divided by what is tolerated (1.1 for ten percent more), and those of the stable pods.
+    pub fn add(&mut self, canary: &[f64], stable: &[f64]) {
+        let (canary, stable) = (finite(canary), finite(stable));
+        if canary.is_empty() || stable.is_empty() {
             return;
         }
-        let reduced = canary / ratio;
         if stable.len() >= RANKED_FROM {
             self.ranked = true;
-            let below = stable.iter().filter(|value| **value < reduced).count();
-            // What is equal counts half, which keeps the mean of the payoff.
-            let equal = stable.iter().filter(|value| (**value - reduced).abs() == 0.0).count();
-            let pods = u32::try_from(stable.len()).unwrap_or(u32::MAX);
-            let place = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-            let win = if equal == 0 {
-                payoff(place(below), pods)
-            } else {
-                (below..=below + equal).map(|rank| payoff(place(rank), pods)).sum::<f64>() / (place(equal) + 1.0)
-            };
+            // Each rank is uniform, so the mean of what they pay is 1 however the pods hang together.
+            let win = mean(canary.iter().map(|value| win(*value, &stable)));
             for (log, stake) in self.rank.iter_mut().zip(STAKES) {
                 *log += (1.0 - stake + stake * win).ln();
             }
         } else {
-            let mean = stable.iter().sum::<f64>() / f64::from(u32::try_from(stable.len()).unwrap_or(1));
+            let middle = mean(stable.iter().copied());
             for (log, chance) in self.sign.iter_mut().zip(ABOVE) {
-                *log += (2.0 * if reduced > mean { chance } else { 1.0 - chance }).ln();
+                let win = |value: f64| 2.0 * if value > middle { chance } else { 1.0 - chance };
+                *log += mean(canary.iter().map(|value| win(*value))).ln();
             }
         }
     }
@@ -83,6 +97,101 @@ impl Gauge {
             (true, false) => rank,
             (false, _) => sign,
             (true, true) => log_mean_exp([rank, sign]),
+        }
+    }
+}
+
+/// What is known of the pods of a canary.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gauge {
+    /// Unix time of the start of the first block.
+    pub since: i64,
+    /// Unix time of the end of the last block.
+    pub through: i64,
+    /// Blocks in which both versions had a value.
+    pub blocks: u32,
+    /// Sums over those blocks of the mean of the canary's pods, and of the stable ones.
+    pub sums: [f64; 2],
+    /// Pods of both versions in the last of those blocks.
+    pub pods: [usize; 2],
+    harm: Ranks,
+    safety: Ranks,
+    highest: f64,
+}
+
+impl Gauge {
+    /// Nothing is known.
+    pub fn new(since: i64) -> Self {
+        let (harm, safety) = (Ranks::default(), Ranks::default());
+        Self { since, through: since, blocks: 0, sums: [0.0; 2], pods: [0; 2], harm, safety, highest: 0.0 }
+    }
+
+    /// Takes in the block that ends at `end`: the value of each pod; `ratio` is what is tolerated, 1.1 for ten percent more.
+    pub fn add(&mut self, end: i64, canary: &[f64], stable: &[f64], ratio: f64) {
+        self.through = end;
+        let (canary, stable) = (finite(canary), finite(stable));
+        if canary.is_empty() || stable.is_empty() {
+            return;
+        }
+        self.blocks = self.blocks.saturating_add(1);
+        self.pods = [canary.len(), stable.len()];
+        for (sum, values) in self.sums.iter_mut().zip([&canary, &stable]) {
+            *sum += mean(values.iter().copied());
+        }
+        // Below nothing, less is nearer to nothing.
+        let reduce = |value: &f64| if *value < 0.0 { value * ratio } else { value / ratio };
+        let reduced: Vec<f64> = canary.iter().map(reduce).collect();
+        let negative = |values: &[f64]| -> Vec<f64> { values.iter().map(|value| -value).collect() };
+        self.harm.add(&reduced, &stable);
+        self.safety.add(&negative(&reduced), &negative(&stable));
+        self.highest = self.highest.max(self.harm.log_evidence());
+    }
+
+    /// Natural logarithm of the highest evidence of harm so far.
+    pub fn log_harm(&self) -> f64 {
+        self.highest
+    }
+
+    /// Natural logarithm of the evidence that the canary has less than what is tolerated.
+    pub fn log_safety(&self) -> f64 {
+        self.safety.log_evidence()
+    }
+
+    /// The mean over all blocks of the canary's pods, and of the stable ones.
+    pub fn means(&self) -> [f64; 2] {
+        self.sums.map(|sum| sum / f64::from(self.blocks.max(1)))
+    }
+
+    /// What it means.
+    pub fn verdict(&self, settings: &Settings) -> Verdict {
+        settings.verdict(self.highest, self.log_safety(), f64::from(self.blocks), self.through - self.since)
+    }
+
+    /// What was found, in words.
+    pub fn message(&self, settings: &Settings) -> String {
+        let ([canary, stable], [_, pods]) = (self.means(), self.pods);
+        let found =
+            format!("canary has {} per pod, stable {} in the mean of {pods} pods", amount(canary), amount(stable));
+        let (alarm, tolerated) = (percent(settings.alpha), settings.tolerance.ratio);
+        let blocks = f64::from(self.blocks);
+        match self.verdict(settings) {
+            Verdict::Harm => format!("{found}: more than {tolerated} times as much (false alarm {alarm})"),
+            Verdict::Promote { .. } => match settings.promote_on {
+                PromoteOn::NoEvidenceOfHarm => format!("no evidence of harm: {found}"),
+                PromoteOn::EvidenceOfNoHarm => {
+                    format!("evidence of no harm: {found}, less than {tolerated} times as much (error {alarm})")
+                }
+            },
+            Verdict::Open { .. } if self.blocks == 0 => {
+                format!(
+                    "nothing to compare: no block with values of both versions within {} s",
+                    self.through - self.since
+                )
+            }
+            Verdict::Open { .. } if blocks < settings.minimum => {
+                format!("{} of {} blocks so far: {found}", number(blocks), number(settings.minimum))
+            }
+            Verdict::Open { .. } => format!("no evidence yet that the canary does no harm: {found}"),
         }
     }
 }

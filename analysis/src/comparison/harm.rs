@@ -29,6 +29,8 @@ impl Tolerance {
     pub const RATIO: Self = Self { ratio: 1.25, absolute: 0.001 };
     /// For slow requests.
     pub const LATENCY: Self = Self { ratio: 1.25, absolute: 0.01 };
+    /// For gauges, which have no share.
+    pub const GAUGE: Self = Self { ratio: 1.1, absolute: 0.0 };
 }
 
 /// The state of both parts: one logarithm per alternative.

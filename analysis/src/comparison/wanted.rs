@@ -14,6 +14,8 @@ pub type Problem = (String, String);
 
 const FALSE_ALARM: f64 = 0.01;
 const MINIMUM: f64 = 100.0;
+/// Of a gauge, in blocks.
+const MINIMUM_BLOCKS: f64 = 5.0;
 
 /// Who judges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,13 +26,27 @@ pub enum Judge {
     Kayenta,
 }
 
+/// What is compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// Failed of all requests.
+    Ratio {
+        /// Counter of failed requests.
+        failed: String,
+        /// Counter of all requests.
+        total: String,
+    },
+    /// Requests slower than the bounds of this histogram.
+    Histogram(String),
+    /// A value of each pod.
+    Gauge(String),
+}
+
 /// A comparison that can be made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wanted {
-    /// Counter of failed requests.
-    pub failed: String,
-    /// Counter of all requests.
-    pub total: String,
+    /// What is compared.
+    pub what: What,
     /// How it is judged; the chance of a false alarm is that of the run.
     pub settings: Settings,
     /// Seconds of a block, when the user says.
@@ -43,11 +59,11 @@ fn open(text: &str) -> bool {
     text.contains("{{")
 }
 
-/// Checks the query of a counter: a selector, or a query with `$block`.
-fn counter(field: &str, query: &str, found: &mut Vec<Problem>) {
-    let field = format!("provider.comparison.ratio.{field}");
+/// Checks a query: a selector such as `like`, or a query with `$block`.
+fn query(field: &str, query: &str, like: &str, found: &mut Vec<Problem>) {
+    let field = format!("provider.comparison.{field}");
     if query.trim().is_empty() {
-        found.push((field, "is empty: write a selector such as http_requests_total{job=\"web\"}".to_owned()));
+        found.push((field, format!("is empty: write a selector such as {like}{{job=\"web\"}}")));
     } else if !open(query) {
         if let Err(error) = promql::with_matchers(&query.replace("$block", "10s"), &std::collections::BTreeMap::new()) {
             found.push((field, format!("\"{}\" is no PromQL: {error}", query.trim())));
@@ -87,26 +103,51 @@ fn number(
     value
 }
 
+/// What is compared: exactly one of the three.
+fn what(comparison: &ComparisonMetric, found: &mut Vec<Problem>) -> Option<What> {
+    match (&comparison.ratio, &comparison.histogram, &comparison.gauge) {
+        (Some(ratio), None, None) => {
+            query("ratio.failed", &ratio.failed, "http_requests_total", found);
+            query("ratio.total", &ratio.total, "http_requests_total", found);
+            Some(What::Ratio { failed: ratio.failed.clone(), total: ratio.total.clone() })
+        }
+        (None, Some(histogram), None) => {
+            query("histogram.query", &histogram.query, "http_request_duration_seconds_bucket", found);
+            Some(What::Histogram(histogram.query.clone()))
+        }
+        (None, None, Some(gauge)) => {
+            query("gauge.query", &gauge.query, "process_resident_memory_bytes", found);
+            Some(What::Gauge(gauge.query.clone()))
+        }
+        (None, None, None) => {
+            let problem = "is absent: say what is compared, by ratio, histogram or gauge".to_owned();
+            found.push(("provider.comparison.ratio".to_owned(), problem));
+            None
+        }
+        (ratio, histogram, gauge) => {
+            let fields = [("ratio", ratio.is_some()), ("histogram", histogram.is_some()), ("gauge", gauge.is_some())];
+            let set: Vec<&str> = fields.into_iter().filter_map(|(field, set)| set.then_some(field)).collect();
+            let last = set.last().copied().unwrap_or_default();
+            let problem = format!("is set, and so are others ({}): a comparison is of one of them", set.join(", "));
+            found.push((format!("provider.comparison.{last}"), problem));
+            None
+        }
+    }
+}
+
 /// The comparison that the metric wants.
 ///
 /// # Errors
 /// All that is wrong with it.
 pub fn read(comparison: &ComparisonMetric) -> Result<Wanted, Vec<Problem>> {
     let mut found = Vec::new();
-    for (field, set) in [("histogram", comparison.histogram.is_some()), ("gauge", comparison.gauge.is_some())] {
-        if set {
-            found.push((format!("provider.comparison.{field}"), "is not supported yet: use ratio".to_owned()));
-        }
-    }
-    let (mut failed, mut total) = (String::new(), String::new());
-    if let Some(ratio) = &comparison.ratio {
-        counter("failed", &ratio.failed, &mut found);
-        counter("total", &ratio.total, &mut found);
-        failed.clone_from(&ratio.failed);
-        total.clone_from(&ratio.total);
-    } else if found.is_empty() {
-        found.push(("provider.comparison.ratio".to_owned(), "is absent: say what is compared".to_owned()));
-    }
+    let what = what(comparison, &mut found);
+    let usual = match &what {
+        Some(What::Histogram(_)) => Tolerance::LATENCY,
+        Some(What::Gauge(_)) => Tolerance::GAUGE,
+        Some(What::Ratio { .. }) | None => Tolerance::RATIO,
+    };
+    let is_gauge = matches!(what, Some(What::Gauge(_)));
     for (field, labels) in [("canary", &comparison.canary), ("stable", &comparison.stable)] {
         for name in labels.iter().flat_map(|labels| labels.keys()) {
             let letters = name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
@@ -124,7 +165,7 @@ pub fn read(comparison: &ComparisonMetric) -> Result<Wanted, Vec<Problem>> {
     let ratio = number(
         "tolerate.ratio",
         tolerate.ratio,
-        Tolerance::RATIO.ratio,
+        usual.ratio,
         |ratio| (1.0..=100.0).contains(&ratio),
         "between 1 and 100",
         &mut found,
@@ -132,11 +173,15 @@ pub fn read(comparison: &ComparisonMetric) -> Result<Wanted, Vec<Problem>> {
     let absolute = number(
         "tolerate.absolute",
         tolerate.absolute,
-        Tolerance::RATIO.absolute,
+        usual.absolute,
         |share| (0.0..1.0).contains(&share),
         "at least 0 and less than 1",
         &mut found,
     );
+    if is_gauge && tolerate.absolute.is_some() {
+        let problem = "is set with a gauge, which has no share of failures: use tolerate.ratio".to_owned();
+        found.push(("provider.comparison.tolerate.absolute".to_owned(), problem));
+    }
     let alpha = number(
         "falseAlarm",
         comparison.false_alarm,
@@ -152,7 +197,8 @@ pub fn read(comparison: &ComparisonMetric) -> Result<Wanted, Vec<Problem>> {
     if let Some(samples) = samples.filter(|samples| *samples < 0) {
         found.push(("provider.comparison.minimumSamples".to_owned(), format!("is {samples}: it must be at least 0")));
     }
-    let minimum = samples.and_then(|samples| u32::try_from(samples).ok()).map_or(MINIMUM, f64::from);
+    let least = if is_gauge { MINIMUM_BLOCKS } else { MINIMUM };
+    let minimum = samples.and_then(|samples| u32::try_from(samples).ok()).map_or(least, f64::from);
     let maximum = seconds("maximumDuration", comparison.maximum_duration.as_deref(), &mut found);
     let block = seconds("block", comparison.block.as_deref(), &mut found);
     let promote_on = match comparison.promote_on.as_deref() {
@@ -177,15 +223,17 @@ pub fn read(comparison: &ComparisonMetric) -> Result<Wanted, Vec<Problem>> {
             Judge::Sequential
         }
     };
+    if judge == Judge::Kayenta && matches!(what, Some(What::Histogram(_) | What::Gauge(_))) {
+        let problem = "is kayenta, which judges a ratio only: use sequential".to_owned();
+        found.push(("provider.comparison.judge".to_owned(), problem));
+    }
     if judge == Judge::Kayenta && promote_on == PromoteOn::EvidenceOfNoHarm {
         let problem = "is evidenceOfNoHarm with judge kayenta, which gives none: use noEvidenceOfHarm".to_owned();
         found.push(("provider.comparison.promoteOn".to_owned(), problem));
     }
-    if !found.is_empty() {
-        return Err(found);
-    }
+    let Some(what) = what.filter(|_| found.is_empty()) else { return Err(found) };
     let settings = Settings { alpha, tolerance: Tolerance { ratio, absolute }, promote_on, minimum, maximum };
-    Ok(Wanted { failed, total, settings, block, judge })
+    Ok(Wanted { what, settings, block, judge })
 }
 
 /// What a metric with a comparison may not say beside it.

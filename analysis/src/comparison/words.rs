@@ -24,6 +24,27 @@ pub(super) fn number(count: f64) -> String {
     out
 }
 
+/// A number with three digits, or all before the point: `151`, `0.0123`, `1,234,567`.
+pub(super) fn amount(value: f64) -> String {
+    if value.abs() >= 1_000.0 {
+        return format!("{}{}", if value < 0.0 { "-" } else { "" }, number(value.abs()));
+    }
+    let digits = if value == 0.0 { 0.0 } else { 2.0 - value.abs().log10().floor() };
+    // Between 0 and 12.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let text = format!("{value:.*}", digits.clamp(0.0, 12.0) as usize);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// A bound of a histogram: `500 ms`, `2.5 s`; as it is where it is no time.
+pub(super) fn bound_text(bound: f64, seconds: bool) -> String {
+    match (seconds, bound < 1.0) {
+        (true, true) => format!("{} ms", amount(bound * 1e3)),
+        (true, false) => format!("{} s", amount(bound)),
+        (false, _) => amount(bound),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,5 +67,27 @@ mod tests {
         {
             assert_eq!(number(count), text);
         }
+    }
+
+    #[test]
+    fn amounts_and_bounds_read_well() {
+        for (value, text) in [
+            (0.0, "0"),
+            (151.25, "151"),
+            (0.012_345, "0.0123"),
+            (1_234_567.0, "1,234,567"),
+            (2.5, "2.5"),
+            (-3.0, "-3"),
+            (-1_500.0, "-1,500"),
+            (1e-30, "0"),
+        ] {
+            assert_eq!(amount(value), text);
+        }
+        for (bound, seconds, text) in
+            [(0.5, true, "500 ms"), (0.0025, true, "2.5 ms"), (0.353_553, true, "354 ms"), (10.0, true, "10 s")]
+        {
+            assert_eq!(bound_text(bound, seconds), text);
+        }
+        assert_eq!(bound_text(4096.0, false), "4,096");
     }
 }

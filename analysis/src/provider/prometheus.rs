@@ -46,15 +46,28 @@ struct Query {
 /// The values of a series by Unix time; what is no number is left out.
 pub(super) type Points = BTreeMap<i64, f64>;
 
+/// A native histogram: its buckets in order, each with its upper end and how many observations it holds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Native(pub(super) Vec<(f64, f64)>);
+
+/// One series over time.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Found {
+    pub(super) labels: Labels,
+    pub(super) points: Points,
+    /// What a series of native histograms has in place of points.
+    pub(super) histograms: BTreeMap<i64, Native>,
+}
+
 impl Prometheus {
-    /// The series of `query` at every `step` seconds from one moment to another, each with its labels as text.
+    /// The series of `query` at every `step` seconds from one moment to another.
     pub(super) async fn range(
         &self,
         metric: &PrometheusMetric,
         query: &str,
         (start, end, step): (i64, i64, i64),
         now: Timestamp,
-    ) -> Result<Vec<(String, Points)>, Outcome> {
+    ) -> Result<Vec<Found>, Outcome> {
         let moments = [("start", start), ("end", end), ("step", step)].map(|(field, at)| (field, at.to_string()));
         self.series(metric, query, "query_range", &moments, now).await
     }
@@ -65,7 +78,7 @@ impl Prometheus {
         metric: &PrometheusMetric,
         query: &str,
         now: Timestamp,
-    ) -> Result<Vec<(String, Points)>, Outcome> {
+    ) -> Result<Vec<Found>, Outcome> {
         self.series(metric, query, "query", &[("time", now.to_string())], now).await
     }
 
@@ -76,7 +89,7 @@ impl Prometheus {
         path: &str,
         moments: &[(&'static str, String)],
         now: Timestamp,
-    ) -> Result<Vec<(String, Points)>, Outcome> {
+    ) -> Result<Vec<Found>, Outcome> {
         let asked = PrometheusMetric { query: Some(query.to_owned()), range_query: None, ..metric.clone() };
         let mut whole = self.query(&asked, now).map_err(Outcome::error)?;
         if let Some(base) = whole.address.strip_suffix("query") {
@@ -91,22 +104,7 @@ impl Prometheus {
         }
         let series: Vec<Series> = serde_json::from_value(data.result)
             .map_err(|error| Outcome::error(format!("the answer is not of the Prometheus API: {error}")))?;
-        series
-            .into_iter()
-            .map(|one| {
-                let labels = format!("{:?}", one.metric);
-                let points = one.values.iter().map(|sample| {
-                    // Seconds of our time.
-                    #[allow(clippy::cast_possible_truncation)]
-                    let at = sample.0.round() as i64;
-                    Ok((at, number(sample)?))
-                });
-                let points: Result<Points, Wrong> = points.collect();
-                let mut points = points.map_err(Outcome::error)?;
-                points.retain(|_, value| value.is_finite());
-                Ok((labels, points))
-            })
-            .collect()
+        series.into_iter().map(|one| found(one).map_err(Outcome::error)).collect()
     }
 
     fn query(&self, metric: &PrometheusMetric, now: Timestamp) -> Result<Query, Wrong> {
@@ -232,6 +230,38 @@ struct Series {
     value: Option<Sample>,
     #[serde(default)]
     values: Vec<Sample>,
+    #[serde(default)]
+    histograms: Vec<(f64, Buckets)>,
+}
+
+#[derive(Deserialize)]
+struct Buckets {
+    #[serde(default)]
+    buckets: Vec<Bucket>,
+}
+
+/// Which ends belong to it, the lower and the upper end, and how many observations.
+#[derive(Deserialize)]
+struct Bucket(#[allow(dead_code)] u8, #[allow(dead_code)] String, String, String);
+
+/// Seconds of our time.
+#[allow(clippy::cast_possible_truncation)]
+fn second(at: f64) -> i64 {
+    at.round() as i64
+}
+
+fn found(one: Series) -> Result<Found, Wrong> {
+    let points: Result<Points, Wrong> =
+        one.values.iter().map(|sample| Ok((second(sample.0), number(&sample.1)?))).collect();
+    let mut points = points?;
+    points.retain(|_, value| value.is_finite());
+    let native = |buckets: &Buckets| -> Result<Native, Wrong> {
+        let all = buckets.buckets.iter().map(|Bucket(_, _, upper, count)| Ok((number(upper)?, number(count)?)));
+        Ok(Native(all.collect::<Result<_, Wrong>>()?))
+    };
+    let histograms: Result<_, Wrong> =
+        one.histograms.iter().map(|(at, buckets)| Ok((second(*at), native(buckets)?))).collect();
+    Ok(Found { labels: one.metric, points, histograms: histograms? })
 }
 
 fn read(status: StatusCode, body: &[u8]) -> Result<(Value, Vec<String>), Outcome> {
@@ -262,8 +292,8 @@ fn data(status: StatusCode, body: &[u8]) -> Result<(Data, Vec<String>), Outcome>
     answer.data.map(|data| (data, answer.warnings)).ok_or_else(|| Outcome::error("the answer has no data"))
 }
 
-fn number(sample: &Sample) -> Result<f64, Wrong> {
-    match sample.1.as_str() {
+fn number(text: &str) -> Result<f64, Wrong> {
+    match text {
         "+Inf" | "Inf" => Ok(f64::INFINITY),
         "-Inf" => Ok(f64::NEG_INFINITY),
         text => text.parse().map_err(|_| format!("the answer holds \"{text}\" where a number is expected")),
@@ -275,19 +305,19 @@ fn value_of(data: Data) -> Result<Value, Wrong> {
     match data.result_type.as_str() {
         "scalar" => {
             let sample: Sample = serde_json::from_value(data.result).map_err(shape)?;
-            Ok(Value::Float(number(&sample)?))
+            Ok(Value::Float(number(&sample.1)?))
         }
         "vector" => {
             let series: Vec<Series> = serde_json::from_value(data.result).map_err(shape)?;
             let samples = series.into_iter().map(|one| {
                 let sample = one.value.ok_or("the query gave a native histogram: use histogram_quantile or similar")?;
-                Ok((one.metric, number(&sample)?))
+                Ok((one.metric, number(&sample.1)?))
             });
             Ok(Value::vector(samples.collect::<Result<Vec<_>, Wrong>>()?))
         }
         "matrix" => {
             let series: Vec<Series> = serde_json::from_value(data.result).map_err(shape)?;
-            let numbers = series.iter().flat_map(|one| &one.values).map(number);
+            let numbers = series.iter().flat_map(|one| &one.values).map(|sample| number(&sample.1));
             Ok(Value::floats(numbers.collect::<Result<Vec<_>, Wrong>>()?))
         }
         other => Err(format!("prometheus metric type not supported: {other}: a condition needs numbers")),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::queries::Ratio;
 use super::{Asked, Comparison, Look, aligned};
 use crate::Phase;
 use crate::comparison::Counts;
@@ -19,7 +20,7 @@ const LATE: i64 = 15;
 
 impl Comparison {
     /// Everything is asked for anew each time, so there is nothing to note.
-    pub(super) async fn by_kayenta(&self, look: &Look<'_>) -> Asked<Outcome> {
+    pub(super) async fn by_kayenta(&self, look: &Look<'_>, queries: &Ratio) -> Asked<Outcome> {
         let since = aligned(look.request.started_at.as_second(), POINT);
         let minutes = (look.now.as_second() - LATE - since).div_euclid(POINT).max(0);
         let judged = minutes / EVERY * EVERY;
@@ -30,9 +31,9 @@ impl Comparison {
             return Ok(Outcome::Judged { phase, message, stored: String::new(), metadata: BTreeMap::new() });
         }
         let [failed, total, stable_failed, stable_total] =
-            self.counts(look, POINT, since + POINT, since + judged * POINT).await?;
+            self.counts(look, queries, (since + POINT, since + judged * POINT, POINT)).await?;
         if total.is_empty() || stable_total.is_empty() {
-            let [_, canary, _, stable] = look.queries.counts(POINT);
+            let [_, canary, _, stable] = queries.counts(POINT);
             let query = if total.is_empty() { canary } else { stable };
             return Err(Outcome::error(format!("no data: nothing in Prometheus matches {query}")));
         }

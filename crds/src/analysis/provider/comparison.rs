@@ -29,7 +29,7 @@ pub struct ComparisonMetric {
     /// Failed of all requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ratio: Option<ComparisonRatio>,
-    /// Latency.
+    /// Latency: the requests that are slower than the bounds of a histogram, classic or native.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub histogram: Option<ComparisonQuery>,
     /// A value of each pod, such as memory or the length of a queue: more is worse.
@@ -65,7 +65,7 @@ pub struct ComparisonMetric {
     /// Length of a block of counts, for example 10s. Default: four scrape intervals, at least 10s (gauge: 1m).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block: Option<String>,
-    /// sequential or kayenta. Default: sequential.
+    /// sequential, or kayenta for a ratio. Default: sequential.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub judge: Option<String>,
 }
@@ -80,11 +80,12 @@ pub struct ComparisonRatio {
     pub total: String,
 }
 
-/// One query.
+/// One query: a selector, or a query in which $block stands for the length of a block.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ComparisonQuery {
-    /// A selector: of the buckets of a histogram, or of a gauge.
+    /// Of a histogram its buckets, for example http_request_duration_seconds_bucket, or by its name when it is native. Of a gauge its values,
+    /// for example process_resident_memory_bytes; the series of one pod are added, where $block does not say otherwise.
     pub query: String,
 }
 
@@ -92,10 +93,10 @@ pub struct ComparisonQuery {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ComparisonTolerance {
-    /// So many times as often may the new version fail. Default: 1.25 (gauge: 1.1).
+    /// So many times as often may the new version fail or be slow, so many times as much may it have. Default: 1.25 (gauge: 1.1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ratio: Option<f64>,
-    /// Share of failures below which nothing is aborted. Default: 0.001 (histogram: 0.01).
+    /// Share of failed or slow requests below which nothing is aborted. Default: 0.001 (histogram: 0.01).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub absolute: Option<f64>,
 }
