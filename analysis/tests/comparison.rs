@@ -503,6 +503,56 @@ proptest! {
         prop_assert!(close(online2.estimate(), online.estimate()));
     }
 
+    /// Latency and gauges: whatever a server answers, the state is read back as it was written and there is a message.
+    #[test]
+    fn no_answer_breaks_latency_or_gauges(
+        blocks in prop::collection::vec(prop::collection::vec((counts(), counts()), 0..4), 0..12),
+        pods in prop::collection::vec((prop::collection::vec(count(), 0..4), prop::collection::vec(count(), 0..6)), 0..12),
+    ) {
+        let online = || Dispersion::Online(Box::default());
+        let mut latency = Latency::new(0, vec![(0.1, online()), (0.5, Dispersion::Pods(1.5)), (1.0, online())]);
+        let mut gauge = Gauge::new(0);
+        let settings = EvidenceSettings {
+            alpha: 0.01,
+            tolerance: Tolerance::LATENCY,
+            promote_on: PromoteOn::EvidenceOfNoHarm,
+            minimum: 5.0,
+            maximum: Some(60),
+        };
+        for (end, blocks) in (10..).step_by(10).zip(&blocks) {
+            let blocks: Vec<Block> = blocks.iter().map(|(canary, stable)| Block::new(*canary, *stable)).collect();
+            latency.add(end, &blocks, Tolerance::LATENCY);
+        }
+        for (end, (canary, stable)) in (10..).step_by(10).zip(&pods) {
+            gauge.add(end, canary, stable, 1.1);
+        }
+        prop_assert!(!latency.log_harm().is_nan() && !latency.log_safety().is_nan());
+        prop_assert!(!gauge.log_harm().is_nan() && !gauge.log_safety().is_nan());
+        let text = serde_json::to_string(&(&latency, &gauge)).unwrap();
+        let (latency2, gauge2): (Latency, Gauge) = serde_json::from_str(&text).unwrap();
+        let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * a.abs().max(1.0);
+        prop_assert!(close(latency2.log_harm(), latency.log_harm()) && close(gauge2.log_harm(), gauge.log_harm()));
+        prop_assert_eq!(latency2.verdict(&settings), latency.verdict(&settings));
+        prop_assert_eq!(gauge2.verdict(&settings), gauge.verdict(&settings));
+        prop_assert!(!latency.message(&settings, true).is_empty() && !gauge.message(&settings).is_empty());
+    }
+
+    /// A canary pod that is one of the pods: whichever it is, the mean of what the bet pays is 1.
+    #[test]
+    fn ranks_pay_one_in_the_mean(values in prop::collection::vec(-1e3..1e3_f64, 2..9)) {
+        let mut payoffs = 0.0;
+        for at in 0..values.len() {
+            let mut stable = values.clone();
+            let canary = stable.remove(at);
+            let mut ranks = Ranks::default();
+            ranks.add(&[canary], &stable);
+            payoffs += ranks.log_evidence().exp();
+        }
+        let pods = f64::from(u32::try_from(values.len()).unwrap());
+        // Of fewer than three stable pods only the sign is bet on, which is below one in the mean where more are below the mean than above.
+        prop_assert!(values.len() < 4 || (payoffs / pods - 1.0).abs() < 1e-9, "{}", payoffs / pods);
+    }
+
     /// Kayenta's judge: no points break it, and samples that do not touch are told apart in both directions.
     #[test]
     fn kayenta_is_total_and_sees_both_directions(

@@ -185,6 +185,9 @@ async fn latency_is_compared_by_the_buckets_of_a_histogram() {
 
     let (good, _) = play(of("healthy", json!({}))).await;
     assert_eq!(good.status.as_ref().unwrap().phase, "Successful", "{good:#?}");
+    // What is noted stays small however long the run is: it is written with each measurement.
+    let noted = metric(&good).metadata.as_ref().unwrap()["comparisonEvidence"].len();
+    assert!(noted < 10_000, "{noted} bytes");
     let (proven, _) = play(of("healthy", json!({"promoteOn": "evidenceOfNoHarm", "tolerate": {"ratio": 3}}))).await;
     assert_eq!(proven.status.as_ref().unwrap().phase, "Successful", "{proven:#?}");
     assert!(metric(&proven).message.as_ref().unwrap().starts_with("evidence of no harm: canary has "), "{proven:#?}");

@@ -19,6 +19,8 @@ const PAYOFF: [f64; 5] = [0.0, 0.0, 0.25, 1.25, 3.5];
 const STAKES: [f64; 3] = [0.2, 0.5, 0.8];
 /// Chances of being above, under the alternatives of the sign bet.
 const ABOVE: [f64; 5] = [0.6, 0.7, 0.8, 0.9, 0.97];
+/// A sum that is larger is no sum: it could not be written down.
+const LARGEST: f64 = 1e300;
 /// Stable pods from which ranks are used.
 const RANKED_FROM: usize = 3;
 
@@ -136,7 +138,7 @@ impl Gauge {
         self.blocks = self.blocks.saturating_add(1);
         self.pods = [canary.len(), stable.len()];
         for (sum, values) in self.sums.iter_mut().zip([&canary, &stable]) {
-            *sum += mean(values.iter().copied());
+            *sum = (*sum + mean(values.iter().copied())).clamp(-LARGEST, LARGEST);
         }
         // Below nothing, less is nearer to nothing.
         let reduce = |value: &f64| if *value < 0.0 { value * ratio } else { value / ratio };
