@@ -73,6 +73,16 @@ fn latencies(text: &mut String, version: &str, pod: usize, since: i64, slow: boo
     }
 }
 
+/// A version whose histogram has other bounds.
+fn rebucketed(text: &mut String, version: &str, pod: usize, since: i64) {
+    for at in (since..END).step_by(5) {
+        let (moment, labels, all) = (first() + at, labels_of(version, pod), 10 * (at - since));
+        for bound in ["0.2", "+Inf"] {
+            writeln!(text, "http_request_duration_seconds_bucket{{{labels},le=\"{bound}\"}} {all} {moment}").unwrap();
+        }
+    }
+}
+
 /// The memory of a pod: around `mean`, in two parts.
 fn memory(text: &mut String, version: &str, pod: usize, since: i64, mean: f64) {
     let mut state = 0x27_d4eb_u64 ^ (pod as u64 * 15_485_863);
@@ -104,6 +114,7 @@ async fn prometheus() -> Prometheus {
     latencies(&mut text, "healthy", 4, RELEASE - 60, false, 10);
     latencies(&mut text, "slow", 5, RELEASE - 60, true, 10);
     latencies(&mut text, "idle", 6, RELEASE - 60, false, 0);
+    rebucketed(&mut text, "rebucketed", 7, RELEASE - 60);
     memory(&mut text, "healthy", 4, RELEASE - 60, 1e6);
     memory(&mut text, "heavy", 5, RELEASE - 60, 1.5e6);
     memory(&mut text, "heavy", 6, RELEASE - 60, 1.6e6);
@@ -200,6 +211,12 @@ async fn latency_is_compared_by_the_buckets_of_a_histogram() {
     assert_eq!(absent.status.as_ref().unwrap().phase, "Error", "{absent:#?}");
     let message = metric(&absent).message.clone().unwrap();
     assert!(message.starts_with("no data of the canary: nothing in Prometheus matches sum by (le) ("), "{message}");
+
+    let (other, _) = play(of("rebucketed", json!({}))).await;
+    assert_eq!(other.status.as_ref().unwrap().phase, "Error", "{other:#?}");
+    let message = metric(&other).message.clone().unwrap();
+    let expected = "no data of the canary: its histogram has none of the stable version's bounds (0.1, 0.25, 0.5)";
+    assert_eq!(message, expected);
 
     // Without history the bounds are told by the first blocks, and the spread on the way.
     let (young, _) = play(of("slow", json!({"stable": {"rollouts_pod_template_hash": "young"}}))).await;

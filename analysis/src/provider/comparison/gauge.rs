@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::queries::Gauge as Queries;
-use super::{Asked, Comparison, Look, Notes, Pace, Report, aligned, metadata, round, usual_block};
+use super::{Asked, Comparison, Look, Notes, Pace, Report, aligned, metadata, no_match, round, usual_block};
 use crate::comparison::gauge::Gauge;
 use crate::provider::Outcome;
 
@@ -50,7 +50,7 @@ impl Comparison {
             message: evidence.message(&look.settings),
             stored: format!("[{canary:.6},{stable:.6}]"),
             through: evidence.through,
-            queries: queries.values(notes.pace.block),
+            absent: queries.values(notes.pace.block).map(|query| no_match(&query)),
             metadata,
         };
         Ok(look.outcome(&notes, report))

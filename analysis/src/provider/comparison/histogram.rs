@@ -11,7 +11,8 @@ use serde_json::json;
 use super::queries::{ALL, BOUND, Histogram as Queries};
 use super::ratio::of_pods;
 use super::{
-    Asked, Comparison, HISTORY, Look, Notes, Pace, Report, SHORTEST_BLOCK, aligned, metadata, round, usual_block,
+    Asked, Comparison, HISTORY, Look, Notes, Pace, Report, SHORTEST_BLOCK, aligned, metadata, no_match, round,
+    usual_block,
 };
 use crate::comparison::evidence::{Dispersion, Verdict};
 use crate::comparison::latency::{Latency, choose};
@@ -28,8 +29,9 @@ const ENOUGH: f64 = 100.0;
 enum Known {
     /// Nothing, since then: no bounds are chosen.
     Choosing { since: i64, through: i64 },
-    /// Bounds are chosen.
-    Chosen { native: bool, latency: Latency },
+    /// Bounds are chosen; the canary may have requests, but under other bounds.
+    #[serde(rename_all = "camelCase")]
+    Chosen { native: bool, latency: Latency, other_bounds: bool },
 }
 
 /// What the stable version did over some time: all requests, and of each bound its text and how many were slower.
@@ -113,7 +115,7 @@ impl Comparison {
             }
         }
         let mut rows = Vec::new();
-        if let Known::Chosen { native, latency } = &mut notes.evidence
+        if let Known::Chosen { native, latency, other_bounds } = &mut notes.evidence
             && let Some(range) = notes.pace.due(latency.through, look.now)
         {
             let bounds: Vec<f64> = latency.tails.iter().map(|tail| tail.bound).collect();
@@ -125,6 +127,8 @@ impl Comparison {
             let mut end = from;
             while end <= to {
                 let at = |buckets: &Buckets, bound: f64| counts(buckets.get(&end)?, bound, *native);
+                let any = canary.get(&end).and_then(|buckets| find(buckets, f64::INFINITY));
+                *other_bounds = any.is_some();
                 let found: Vec<[Option<Counts>; 2]> =
                     bounds.iter().map(|bound| [at(&canary, *bound), at(&stable, *bound)]).collect();
                 for (version, seen) in notes.seen.iter_mut().enumerate() {
@@ -201,7 +205,7 @@ impl Comparison {
                 }
             }
         }
-        Ok(Some(Known::Chosen { native: seen.native, latency: Latency::new(since, bounds) }))
+        Ok(Some(Known::Chosen { native: seen.native, latency: Latency::new(since, bounds), other_bounds: false }))
     }
 
     async fn native_dispersion(
@@ -243,8 +247,9 @@ fn row(block: &Block) -> [f64; 4] {
 /// What was found, and all that a person needs to do the sum again.
 fn report(look: &Look<'_>, queries: &Queries, notes: &Notes<Known>, blocks: &[serde_json::Value]) -> Report {
     let asked = queries.buckets(notes.pace.block);
-    let latency = match &notes.evidence {
-        Known::Chosen { latency, .. } => latency,
+    let mut absent = asked.clone().map(|query| no_match(&query));
+    let (latency, other_bounds) = match &notes.evidence {
+        Known::Chosen { latency, other_bounds, .. } => (latency, *other_bounds),
         Known::Choosing { since, through } => {
             let over = look.settings.maximum.is_some_and(|maximum| through - since >= maximum);
             return Report {
@@ -255,7 +260,7 @@ fn report(look: &Look<'_>, queries: &Queries, notes: &Notes<Known>, blocks: &[se
                 ),
                 stored: "[]".to_owned(),
                 through: *through,
-                queries: asked,
+                absent,
                 metadata: metadata(*since, 0.0, 0.0, blocks),
             };
         }
@@ -274,6 +279,10 @@ fn report(look: &Look<'_>, queries: &Queries, notes: &Notes<Known>, blocks: &[se
     }
     let shares = latency.worst().map_or([0.0; 2], |tail| [tail.evidence.canary.share(), tail.evidence.stable.share()]);
     let [canary, stable] = shares;
+    if other_bounds && let Some(why) = absent.first_mut() {
+        let bounds: Vec<String> = latency.tails.iter().map(|tail| tail.bound.to_string()).collect();
+        *why = format!("its histogram has none of the stable version's bounds ({})", bounds.join(", "));
+    }
     let [query, _] = &asked;
     let seconds = query.contains("seconds") && !query.contains("milliseconds");
     Report {
@@ -281,7 +290,7 @@ fn report(look: &Look<'_>, queries: &Queries, notes: &Notes<Known>, blocks: &[se
         message: latency.message(&look.settings, seconds),
         stored: format!("[{canary:.6},{stable:.6}]"),
         through: latency.through,
-        queries: asked,
+        absent,
         metadata,
     }
 }

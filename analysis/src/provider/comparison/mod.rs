@@ -68,8 +68,8 @@ struct Report {
     stored: String,
     /// End of the last block.
     through: i64,
-    /// What there is no data of, when there is none: the queries of both versions.
-    queries: [String; 2],
+    /// Why there is no data of the canary, or of the stable version, when there is none.
+    absent: [String; 2],
     metadata: BTreeMap<String, String>,
 }
 
@@ -212,7 +212,7 @@ impl Look<'_> {
     }
 
     fn outcome<T: Serialize>(&self, notes: &Notes<T>, report: Report) -> Outcome {
-        let Report { verdict, message, stored, through, queries, mut metadata } = report;
+        let Report { verdict, message, stored, through, absent, mut metadata } = report;
         metadata.insert("logEvidenceNeeded".to_owned(), format!("{:.4}", threshold(self.settings.alpha)));
         metadata.insert("through".to_owned(), moment(through));
         metadata.insert("blockSeconds".to_owned(), notes.pace.block.to_string());
@@ -221,9 +221,9 @@ impl Look<'_> {
         }
         let silent = notes.seen.iter().position(|seen| through - seen > GRACE * notes.pace.block);
         if let Some(version) = silent.filter(|_| verdict != Verdict::Harm) {
-            let [canary, stable] = queries;
-            let (name, query) = if version == 0 { ("canary", canary) } else { ("stable version", stable) };
-            let message = format!("no data of the {name}: nothing in Prometheus matches {query}");
+            let [canary, stable] = absent;
+            let (name, why) = if version == 0 { ("canary", canary) } else { ("stable version", stable) };
+            let message = format!("no data of the {name}: {why}");
             return Outcome::Error { message, metadata };
         }
         let phase = match verdict {
@@ -239,6 +239,11 @@ impl Look<'_> {
         };
         Outcome::Judged { phase, message, stored, metadata }
     }
+}
+
+/// Why there is no data, where a query finds none.
+fn no_match(query: &str) -> String {
+    format!("nothing in Prometheus matches {query}")
 }
 
 /// What all kinds note of a measurement.

@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::queries::Ratio;
 use super::{
-    Asked, Comparison, HISTORY, Look, Notes, Pace, Report, SHORTEST_BLOCK, aligned, metadata, round, usual_block,
+    Asked, Comparison, HISTORY, Look, Notes, Pace, Report, SHORTEST_BLOCK, aligned, metadata, no_match, round,
+    usual_block,
 };
 use crate::comparison::evidence::{Dispersion, Evidence};
 use crate::comparison::{Block, Counts};
@@ -136,7 +137,7 @@ fn report(look: &Look<'_>, queries: &Ratio, notes: &Notes<Evidence>, blocks: &[B
         message: evidence.message(&look.settings),
         stored: format!("[{:.6},{:.6}]", evidence.canary.share(), evidence.stable.share()),
         through: evidence.through,
-        queries: [canary, stable],
+        absent: [canary, stable].map(|query| no_match(&query)),
         metadata,
     }
 }
