@@ -20,6 +20,7 @@ mod raw;
 mod replica_set;
 mod rollout;
 mod schema;
+mod selector;
 mod vocabulary;
 
 pub use analysis::*;
@@ -31,4 +32,5 @@ pub use raw::{JobSpec, PodTemplate, RawObject};
 pub use replica_set::{ReplicaSet, ReplicaSetSpec, ReplicaSetStatus};
 pub use rollout::*;
 pub use schema::{definitions, yaml};
+pub use selector::{selector_is_set, selector_matches};
 pub use vocabulary::*;

@@ -4,17 +4,18 @@
 //! empty; only fields a router owns are ever patched, so that what other people wrote on the same object stays.
 #![forbid(unsafe_code)]
 
+pub mod gateway;
 pub mod istio;
 pub mod nginx;
+mod object;
 pub mod patch;
 mod routing;
 mod services;
-mod several;
 pub mod words;
 
 use std::collections::BTreeMap;
 
-use crds::Rollout;
+use crds::{LabelSelector, Rollout};
 use serde_json::Value;
 
 pub use routing::{Additional, HeaderRoute, HeaderValue, MirrorRoute, Routing, Weight};
@@ -35,7 +36,16 @@ pub struct Reference {
     pub name: String,
 }
 
-/// The objects that exist among the references, as raw JSON so that no field is lost.
+/// Objects that are found by their labels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selected {
+    /// Kind and namespace; the name is empty.
+    pub like: Reference,
+    /// Their labels.
+    pub selector: LabelSelector,
+}
+
+/// The objects that exist among the references and the selected ones, as raw JSON so that no field is lost.
 pub type Objects = BTreeMap<Reference, Value>;
 
 /// A write that carries a plan out. Apply them in order; each is safe to repeat.
@@ -135,12 +145,27 @@ pub struct Versions {
     pub stable: Option<String>,
 }
 
+/// Whether requests go where the objects say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verified {
+    /// Nothing can be known: what is written counts.
+    Unknown,
+    /// They do.
+    Yes,
+    /// Not yet, or not all, and why.
+    No(String),
+}
+
 /// One traffic router of one Rollout.
 pub trait Router {
     /// Name as in `rollout_info{traffic_router}`, such as `Nginx`.
     fn name(&self) -> &'static str;
     /// Every object that `in_force`, `versions` and `plan` look at, existing or not.
     fn references(&self) -> Vec<Reference>;
+    /// Objects that it looks at as well, which are found by their labels.
+    fn selected(&self) -> Vec<Selected> {
+        Vec::new()
+    }
     /// Whether it can do this for this Rollout.
     ///
     /// # Errors
@@ -156,6 +181,11 @@ pub trait Router {
     /// # Errors
     /// A referenced object that the user must provide is missing or unsuitable.
     fn plan(&self, desired: &Routing, objects: &Objects) -> Result<Vec<Write>, RouterError>;
+    /// Whether the data plane has taken in what the objects say.
+    fn verified(&self, objects: &Objects) -> Verified {
+        let _ = objects;
+        Verified::Unknown
+    }
     /// Where the router tells versions apart itself and not by Services: which ones it leads to now.
     fn versions(&self, objects: &Objects) -> Option<Versions> {
         let _ = objects;
@@ -184,5 +214,6 @@ pub trait Router {
 pub fn routers(rollout: &Rollout) -> Vec<Box<dyn Router>> {
     let istio = istio::Istio::from_rollout(rollout).map(|router| Box::new(router) as Box<dyn Router>);
     let nginx = nginx::Nginx::from_rollout(rollout).map(|router| Box::new(router) as Box<dyn Router>);
-    istio.into_iter().chain(nginx).collect()
+    let gateway = gateway::Gateway::from_rollout(rollout).map(|router| Box::new(router) as Box<dyn Router>);
+    istio.into_iter().chain(nginx).chain(gateway).collect()
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use crds::Rollout;
 use serde_json::{Map, Value, json};
 
-use crate::several::{self, Planned};
+use crate::object::{self, Planned};
 use crate::words::{
     CANARY, CANARY_BY_HEADER, CANARY_BY_HEADER_PATTERN, CANARY_BY_HEADER_VALUE, CANARY_INGRESS_SUFFIX, CANARY_WEIGHT,
     CANARY_WEIGHT_TOTAL, INGRESS_CLASS_ANNOTATION, reason,
@@ -277,7 +277,7 @@ impl Router for Nginx {
     }
 
     fn plan(&self, desired: &Routing, objects: &Objects) -> Result<Vec<Write>, RouterError> {
-        several::in_order(self.pairs().map(|(stable, canary)| self.plan_one(&stable, canary, desired, objects)))
+        object::in_order(self.pairs().map(|(stable, canary)| self.plan_one(&stable, canary, desired, objects)))
     }
 
     fn can(&self, feature: Feature) -> Result<(), &'static str> {

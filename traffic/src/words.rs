@@ -17,6 +17,11 @@ pub const CANARY_BY_HEADER_PATTERN: &str = "canary-by-header-pattern";
 /// Annotation by which an ingress controller was chosen before `spec.ingressClassName`.
 pub const INGRESS_CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 
+/// Label of Gateway API routes while a release is under way, for GitOps tools.
+pub const GATEWAY_LABEL: &str = "rollouts.argoproj.io/gatewayapi-canary";
+/// Its value.
+pub const GATEWAY_LABEL_VALUE: &str = "in-progress";
+
 /// Event reasons.
 pub mod reason {
     /// A canary Ingress is made.
@@ -27,4 +32,6 @@ pub mod reason {
     pub const UPDATED_VIRTUAL_SERVICE: &str = "Updated VirtualService";
     /// The subsets of a DestinationRule are changed.
     pub const UPDATED_DESTINATION_RULE: &str = "UpdatedDestinationRule";
+    /// A route of the Gateway API is changed.
+    pub const UPDATED_ROUTE: &str = "UpdatedRoute";
 }

@@ -9,7 +9,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::{apply, services};
+use support::{any_json, apply, services};
 use traffic::istio::{Istio, virtual_service};
 use traffic::{Additional, HeaderRoute, HeaderValue, MirrorRoute, Objects, Router, Routing, Weight};
 
@@ -27,29 +27,6 @@ fn router() -> Istio {
         } } },
     });
     Istio::from_rollout(&serde_json::from_value(rollout).unwrap()).unwrap()
-}
-
-fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        (0..200).prop_map(Value::from),
-        "[a-z-]{0,6}".prop_map(Value::from)
-    ];
-    leaf.prop_recursive(4, 40, 4, |inner| {
-        let name = prop_oneof![
-            "[a-z]{1,4}",
-            Just("route".to_owned()),
-            Just("destination".to_owned()),
-            Just("host".to_owned()),
-            Just("weight".to_owned()),
-            Just("name".to_owned())
-        ];
-        prop_oneof![
-            vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map(name, inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
-        ]
-    })
 }
 
 /// Fields a person may write on a route or a destination, and that this router knows nothing of.

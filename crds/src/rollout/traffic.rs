@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,9 @@ pub struct TrafficRouting {
     /// A canary Ingress of ingress-nginx, or of a controller which understands its annotations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nginx: Option<NginxTrafficRouting>,
+    /// Routes of the Gateway API.
+    #[serde(rename = "gatewayAPI", skip_serializing_if = "Option::is_none")]
+    pub gateway_api: Option<GatewayApiTrafficRouting>,
     /// The action annotation of an AWS load balancer Ingress.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alb: Option<AlbTrafficRouting>,
@@ -141,6 +145,90 @@ pub struct IstioDestinationRule {
     /// Subsets which may stand in routes beside the two.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub additional_subset_names: Option<Vec<String>>,
+}
+
+/// Routes of the Gateway API whose backends are weighted. The settings of the plugin argoproj-labs/gatewayAPI are these as well.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayApiTrafficRouting {
+    /// Name of an HTTPRoute. Header routes are added to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_route: Option<String>,
+    /// Name of a GRPCRoute. Header routes are added to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc_route: Option<String>,
+    /// Name of a TCPRoute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp_route: Option<String>,
+    /// Name of a TLSRoute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_route: Option<String>,
+    /// Several HTTPRoutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_routes: Option<Vec<GatewayApiRoute>>,
+    /// Several GRPCRoutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc_routes: Option<Vec<GatewayApiRoute>>,
+    /// Several TCPRoutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp_routes: Option<Vec<GatewayApiRoute>>,
+    /// Several TLSRoutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_routes: Option<Vec<GatewayApiRoute>>,
+    /// Every HTTPRoute of the namespace with these labels. Header routes are added to them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_route_selector: Option<LabelSelector>,
+    /// Every GRPCRoute of the namespace with these labels. Header routes are added to them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc_route_selector: Option<LabelSelector>,
+    /// Every TCPRoute of the namespace with these labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp_route_selector: Option<LabelSelector>,
+    /// Every TLSRoute of the namespace with these labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_route_selector: Option<LabelSelector>,
+    /// Namespace of the routes. Default: that of the Rollout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Leave out the label which routes have during a release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disable_in_progress_label: Option<bool>,
+    /// Key of that label. Default: rollouts.argoproj.io/gatewayapi-canary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_progress_label_key: Option<String>,
+    /// Value of that label. Default: in-progress.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_progress_label_value: Option<String>,
+}
+
+/// A route of the Gateway API.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayApiRoute {
+    /// Name of the route.
+    pub name: String,
+    /// Whether header and mirror routes are added to it. Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub use_header_routes: Option<bool>,
+}
+
+/// Name under which the plugin for the Gateway API is configured.
+pub const GATEWAY_API_PLUGIN: &str = "argoproj-labs/gatewayAPI";
+
+impl TrafficRouting {
+    /// The settings for the Gateway API: its own, or those written for the plugin.
+    ///
+    /// # Errors
+    /// Why the plugin's settings cannot be read.
+    pub fn gateway(&self) -> Result<Option<GatewayApiTrafficRouting>, String> {
+        if let Some(config) = &self.gateway_api {
+            return Ok(Some(config.clone()));
+        }
+        let Some(config) = self.plugins.as_ref().and_then(|plugins| plugins.get(GATEWAY_API_PLUGIN)) else {
+            return Ok(None);
+        };
+        serde_json::from_value(config.clone()).map(Some).map_err(|error| error.to_string())
+    }
 }
 
 /// An Ingress of the AWS load balancer controller.

@@ -7,7 +7,6 @@ mod blue_green;
 mod experiment;
 mod references;
 mod routing;
-mod selector;
 mod steps;
 
 use std::fmt::Display;
@@ -17,7 +16,7 @@ use serde_json::Value;
 
 use crate::Observation;
 
-pub use selector::{selector_is_set, selector_matches};
+pub use crds::{selector_is_set, selector_matches};
 
 /// Why a Rollout cannot be carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use crds::IstioDestinationRule;
 use crds::words::{MANAGED_BY_ANNOTATION, POD_TEMPLATE_HASH_LABEL};
 use serde_json::{Value, json};
 
-use super::{found, patch, unsuitable};
+use crate::object::{found, patch, unsuitable};
 use crate::words::reason;
 use crate::{Objects, Reference, RouterError, Versions, Write};
 

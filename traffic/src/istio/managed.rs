@@ -9,8 +9,9 @@
 use crds::StringMatch;
 use serde_json::{Map, Value, json};
 
+use super::TOTAL;
 use super::weights::Names;
-use super::{TOTAL, unsuitable};
+use crate::object::unsuitable;
 use crate::{HeaderRoute, HeaderValue, MirrorRoute, Reference, RouterError, Routing};
 
 /// The fields that say what a managed route does. Others are copied from the user's route when it is made.

@@ -16,7 +16,7 @@ mod weights;
 use crds::{IstioDestinationRule, IstioVirtualService, Rollout};
 use serde_json::{Map, Value, json};
 
-use crate::several::{self, Planned};
+use crate::object::{self, Planned, found, unsuitable};
 use crate::words::reason;
 use crate::{
     Feature, Objects, Reference, Router, RouterError, Routing, Services, Versions, Weight, Write, routing::Additional,
@@ -136,7 +136,7 @@ impl Istio {
         }
         let write = (!changed.is_empty()).then(|| {
             let message = format!("VirtualService `{}` set to desiredWeight '{}'", reference.name, desired.canary.0);
-            patch(reference, object, json!({ "spec": changed }), (reason::UPDATED_VIRTUAL_SERVICE, message))
+            object::patch(reference, object, json!({ "spec": changed }), (reason::UPDATED_VIRTUAL_SERVICE, message))
         });
         Ok(Planned { write, falls })
     }
@@ -178,7 +178,7 @@ impl Router for Istio {
     }
 
     fn plan(&self, desired: &Routing, objects: &Objects) -> Result<Vec<Write>, RouterError> {
-        several::in_order(self.pairs().map(|(reference, config)| self.plan_one(&reference, config, desired, objects)))
+        object::in_order(self.pairs().map(|(reference, config)| self.plan_one(&reference, config, desired, objects)))
     }
 
     fn versions(&self, objects: &Objects) -> Option<Versions> {
@@ -217,29 +217,6 @@ impl Router for Istio {
 
 fn list(spec: &Value, kind: Kind) -> &[Value] {
     spec.get(kind.field()).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-fn found<'a>(reference: &Reference, objects: &'a Objects) -> Result<&'a Value, RouterError> {
-    let missing = || RouterError::Missing { kind: reference.kind, name: reference.name.clone() };
-    objects.get(reference).ok_or_else(missing)
-}
-
-/// A merge patch that only fits the object it was made from, because lists are replaced as a whole.
-fn patch(reference: &Reference, object: &Value, mut patch: Value, event: (&'static str, String)) -> Write {
-    if let Some(version) = object.pointer("/metadata/resourceVersion") {
-        // Not a merge: a null in the patch removes a field, and has to stay.
-        if let Some(metadata) =
-            patch.as_object_mut().and_then(|patch| patch.entry("metadata").or_insert_with(|| json!({})).as_object_mut())
-        {
-            metadata.insert("resourceVersion".to_owned(), version.clone());
-        }
-    }
-    let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned();
-    Write::Patch { reference: reference.clone(), uid, patch, event }
-}
-
-fn unsuitable(reference: &Reference, problem: String) -> RouterError {
-    RouterError::Unsuitable { kind: reference.kind, name: reference.name.clone(), problem }
 }
 
 /// The reference of a VirtualService.

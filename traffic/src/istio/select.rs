@@ -6,8 +6,9 @@
 use crds::{IstioVirtualService, TcpRoute, TlsRoute};
 use serde_json::Value;
 
+use super::list;
 use super::weights::Names;
-use super::{list, unsuitable};
+use crate::object::unsuitable;
 use crate::{Reference, RouterError};
 
 /// The lists of routes of a VirtualService.

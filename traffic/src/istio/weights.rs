@@ -5,7 +5,8 @@
 
 use serde_json::{Value, json};
 
-use super::{TOTAL, unsuitable};
+use super::TOTAL;
+use crate::object::unsuitable;
 use crate::{Additional, Reference, RouterError, Routing, Services};
 
 /// Whose a destination is.

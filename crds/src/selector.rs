@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crds::{LabelSelector, LabelSelectorRequirement};
+use crate::{LabelSelector, LabelSelectorRequirement};
 
 /// Whether a selector has any requirement. Without one it would match everything.
 pub fn selector_is_set(selector: &LabelSelector) -> bool {
