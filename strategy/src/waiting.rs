@@ -73,6 +73,12 @@ fn canary_step(rollout: &Rollout, canary: &CanaryStrategy, status: &RolloutStatu
         let name = known.and_then(|known| known.current_experiment.as_deref()).map(|name| format!(" {name}"));
         return format!("the end of Experiment{} at {place}", name.unwrap_or_default());
     }
+    let weights = known.and_then(|known| known.weights.as_ref());
+    if weights.is_some_and(|weights| weights.verified == Some(false) && Some(weights.canary.weight) == step.set_weight)
+    {
+        let what = format!("the data plane to take in the weight of {place} ({})", step::describe(step));
+        return within(&what, rollout, status);
+    }
     within(&format!("pods for {place} ({})", step::describe(step)), rollout, status)
 }
 

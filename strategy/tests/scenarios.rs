@@ -75,6 +75,8 @@ fn happen_unseen(world: &mut World, what: &str) -> bool {
             pods = false;
         }
         "mended" => world.broken.clear(),
+        "gateway-sleeps" => world.gateway_sleeps = true,
+        "gateway-wakes" => world.gateway_sleeps = false,
         "scale" => world.patch_spec(&json!({ "replicas": number() })),
         "steps" => world.patch_spec(
             &json!({ "strategy": { "canary": { "steps": serde_json::from_str::<Value>(rest).unwrap() } } }),

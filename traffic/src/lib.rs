@@ -160,6 +160,8 @@ pub enum Verified {
 pub trait Router {
     /// Name as in `rollout_info{traffic_router}`, such as `Nginx`.
     fn name(&self) -> &'static str;
+    /// The field of `trafficRouting` that asks for it, such as `nginx`.
+    fn field(&self) -> &'static str;
     /// Every object that `in_force`, `versions` and `plan` look at, existing or not.
     fn references(&self) -> Vec<Reference>;
     /// Objects that it looks at as well, which are found by their labels.

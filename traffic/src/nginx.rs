@@ -262,6 +262,10 @@ impl Router for Nginx {
         "Nginx"
     }
 
+    fn field(&self) -> &'static str {
+        "nginx"
+    }
+
     fn references(&self) -> Vec<Reference> {
         self.pairs().flat_map(|(stable, canary)| [stable, canary]).collect()
     }

@@ -11,8 +11,19 @@ use crate::{replicas, revision};
 pub(super) fn scale(release: &Release<'_>, draft: &mut Draft, wanted: Wanted, promoting: bool) {
     let plans =
         if release.routed() { routed(release, draft, wanted, promoting) } else { by_numbers(release, draft, wanted) };
-    let (new, sets) = plans;
+    let (new, mut sets) = plans;
+    if release.unverified() {
+        sets.iter_mut().for_each(|(set, plan)| *plan = held(set, *plan));
+    }
     capacity::carry_out(release, draft, new, sets);
+}
+
+/// Requests may still go where they went before: nobody loses pods.
+fn held(set: &ReplicaSet, plan: Plan) -> Plan {
+    match plan {
+        Plan::Replicas(count) | Plan::Grow(count) if count < set.replicas_or_default() => Plan::Keep,
+        plan => plan,
+    }
 }
 
 type Plans<'a> = (i32, Vec<(&'a ReplicaSet, Plan)>);

@@ -12,7 +12,9 @@ pub(super) fn wanted(release: &Release<'_>, draft: &Draft) -> Vec<MirrorRoute> {
         return Vec::new();
     }
     let mut routes: Vec<MirrorRoute> = Vec::new();
-    for step in release.steps.iter().take(draft.index() + 1).filter_map(|step| step.set_mirror_route.as_ref()) {
+    for step in
+        release.steps.iter().take(header::reached(release, draft)).filter_map(|step| step.set_mirror_route.as_ref())
+    {
         routes.retain(|route| route.name != step.name);
         let matches = step.match_.clone().unwrap_or_default();
         if !matches.is_empty() {

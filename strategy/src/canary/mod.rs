@@ -22,7 +22,7 @@ pub mod step;
 use std::ops::Deref;
 
 use crds::{CanaryStep, CanaryStrategy, RolloutStatus};
-use traffic::{Router, Weight};
+use traffic::{Router, Verified, Weight};
 
 pub(crate) use crate::release::{Draft, Facts, at, pods};
 use crate::release::{affinity, history, metadata, services};
@@ -38,6 +38,8 @@ pub(crate) struct Release<'a> {
     pub routers: Vec<Box<dyn Router>>,
     /// The largest share that any router sends to the canary; `None` without routing, or when it cannot be told.
     pub in_force: Option<Weight>,
+    /// Whether requests go as the routers' objects say.
+    pub verified: Verified,
     /// Which versions stand behind the canary's share and behind the rest.
     pub roles: roles::Roles,
     /// Total of the weights.
@@ -65,6 +67,7 @@ pub(crate) fn pass<'a>(facts: Facts<'a>, canary: &'a CanaryStrategy, mut draft: 
         steps: canary.steps(),
         bounds: replicas::bounds(canary, facts.desired),
         roles: roles::Roles::of(facts.seen, &routers),
+        verified: routing::verified(&routers, facts.seen),
         routers,
         in_force,
         max: canary.traffic_routing.as_ref().and_then(|routing| routing.max_traffic_weight).unwrap_or(100),
@@ -83,6 +86,11 @@ impl Release<'_> {
         self.in_force.map_or(0, |weight| i32::try_from(weight.0).unwrap_or(i32::MAX))
     }
 
+    /// Requests may still go where the routers' objects led before.
+    pub fn unverified(&self) -> bool {
+        matches!(self.verified, Verified::No(_))
+    }
+
     /// The stable version shrinks as traffic leaves it.
     pub fn dynamic(&self) -> bool {
         self.routed() && self.canary.is_dynamic_stable_scale()
@@ -92,7 +100,7 @@ impl Release<'_> {
     pub fn leaving(&self) -> bool {
         let stable = self.revisions.stable.and_then(revision::hash_of);
         let leaves = |behind: &str| behind != self.hash.0 && Some(behind) != stable;
-        self.weight_in_force() > 0 && self.roles.canary().any(leaves)
+        (self.weight_in_force() > 0 || self.unverified()) && self.roles.canary().any(leaves)
     }
 
     /// Going back to a version of the rollback window: nothing of the steps is needed.

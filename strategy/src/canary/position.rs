@@ -5,6 +5,7 @@ use super::{Draft, Release, pods, roles, share};
 use crate::release::state;
 use crate::words::{condition, reason};
 use crate::{conditions, revision};
+use traffic::Verified;
 
 /// What the position asks of traffic and capacity, in units of the router's total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +45,15 @@ pub(super) fn walk(release: &Release<'_>, draft: &mut Draft) -> Wanted {
     }
     let begun = draft.index().min(release.steps.len());
     let mut index = begun;
+    let mut verified = false;
     if release.rollout.spec.paused != Some(true) {
-        while let Some(step) = release.steps.get(index) {
+        while let Some(step) = release.steps.get(index).filter(|_| !verified) {
             match step::progress(release, draft, index, step) {
                 Outcome::Done => index += 1,
                 Outcome::Waits => break,
             }
+            // The next write, of whatever route, takes back that the data plane is at this weight.
+            verified = release.verified == Verified::Yes && step.set_weight.is_some();
         }
     }
     completed(release, draft, begun, index);
@@ -61,7 +65,7 @@ pub(super) fn walk(release: &Release<'_>, draft: &mut Draft) -> Wanted {
     };
     let over = index >= release.steps.len();
     let crossed = (begun..index).rev().find(moves).map(|at| (weight_at(release, at), share::fixed(release, at)));
-    if let Some((weight, fixed)) = crossed.filter(|crossed| *crossed != (capacity, pods) || over) {
+    if let Some((weight, fixed)) = crossed.filter(|crossed| *crossed != (capacity, pods) || over || verified) {
         // What was just seen of this step is undone by what comes next (another weight, or the promotion): the position is
         // written down before that.
         draft.settles = true;

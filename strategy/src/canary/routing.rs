@@ -4,7 +4,7 @@
 //! shrinks is written before the Service behind it moves, one that grows after.
 
 use crds::ReplicaSet;
-use traffic::{Additional, Router, Routing, Weight};
+use traffic::{Additional, Router, Routing, Verified, Weight};
 
 use super::position::Wanted;
 use super::{Draft, Release, experiment, header, mirror, pods, roles, share};
@@ -14,6 +14,16 @@ use crate::{Action, Observation, conditions, revision};
 /// The largest share that any router sends to the canary.
 pub(super) fn in_force(routers: &[Box<dyn Router>], seen: &Observation) -> Option<Weight> {
     routers.iter().filter_map(|router| router.in_force(&seen.routes).ok().flatten()).max()
+}
+
+/// What the routers know of the data plane: no, when one of them says so.
+pub(super) fn verified(routers: &[Box<dyn Router>], seen: &Observation) -> Verified {
+    routers.iter().map(|router| router.verified(&seen.routes)).fold(Verified::Unknown, |known, one| {
+        match (known, one) {
+            (known @ Verified::No(_), _) | (known, Verified::Unknown) => known,
+            (_, one) => one,
+        }
+    })
 }
 
 /// The share of the requests that goes to this version, as the Services and the weight say now.

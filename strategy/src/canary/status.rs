@@ -1,12 +1,13 @@
 //! The rest of the status: counts, weights, conditions, phase and message; all of it follows from what was seen.
 
 use crds::{TrafficWeights, WeightDestination};
+use traffic::Verified;
 
 use super::position::Wanted;
 use super::{Draft, Release, experiment, pods, roles, routing};
 use crate::release::progress;
 use crate::words::condition;
-use crate::{conditions, message};
+use crate::{Action, conditions, message};
 
 pub(super) fn fill(release: &Release<'_>, draft: &mut Draft, wanted: Wanted) {
     let pods = |status: &crds::RolloutStatus| (status.updated_replicas, status.available_replicas);
@@ -55,7 +56,14 @@ fn weights(release: &Release<'_>, draft: &mut Draft, wanted: Wanted) {
         .collect();
     let others: i32 = additional.iter().map(|one| one.weight).sum();
     let stable = draft.status.stable_rs.clone().filter(|hash| !hash.is_empty());
-    let verified = draft.status.canary.as_ref().and_then(|canary| canary.weights.as_ref()?.verified);
+    let known = draft.status.canary.as_ref().and_then(|canary| canary.weights.as_ref()?.verified);
+    let writes = draft.actions.iter().any(|action| matches!(action, Action::Route(_)));
+    let verified = match &release.verified {
+        Verified::Unknown => known,
+        // What is written now has not been taken in by anybody.
+        Verified::Yes => Some(!writes),
+        Verified::No(_) => Some(false),
+    };
     let weights = TrafficWeights {
         canary: destination(share, services.canary, Some(release.hash.0.clone())),
         stable: destination(release.max - share - others, services.stable, stable),

@@ -24,8 +24,10 @@ pub(super) fn check(seen: &Observation, canary: &CanaryStrategy, routers: &[Box<
     let services = traffic::services(&seen.rollout);
     let additional: Vec<String> = crate::canary::experiment::services(seen).into_iter().collect();
     for router in routers {
-        let field = format!("spec.strategy.canary.trafficRouting.{}", router.name().to_lowercase());
-        if let Some(unserved) = router.references().iter().find(|one| seen.unserved.contains(one.kind)) {
+        let field = format!("spec.strategy.canary.trafficRouting.{}", router.field());
+        let selected = router.selected().into_iter().map(|selected| selected.like);
+        let mut named = router.references().into_iter().chain(selected);
+        if let Some(unserved) = named.find(|one| seen.unserved.contains(one.kind)) {
             let right = format!(
                 "{} \"{}\": the cluster does not know this kind ({}); install its CustomResourceDefinition",
                 unserved.kind, unserved.name, unserved.api_version

@@ -1,9 +1,12 @@
 //! Traffic routing of a canary: the routers, the Services, and what a router can do.
 
-use crds::{CanaryStrategy, IstioTrafficRouting, Rollout, TrafficRouting};
+use crds::{
+    CanaryStrategy, GATEWAY_API_PLUGIN, GatewayApiTrafficRouting, IstioTrafficRouting, Rollout, TrafficRouting,
+    selector_is_set,
+};
 use traffic::{Feature, Router};
 
-use super::{Checked, invalid, required, unsupported};
+use super::{Checked, Problem, invalid, required, unsupported};
 
 fn at(field: &str) -> String {
     format!("spec.strategy.canary.{field}")
@@ -17,14 +20,15 @@ pub(super) fn check(rollout: &Rollout, canary: &CanaryStrategy) -> Checked {
     }
     services(canary, routing)?;
     let written = serde_json::to_value(routing).unwrap_or_default();
-    let known = ["istio", "nginx", "maxTrafficWeight", "managedRoutes"];
+    let known = ["istio", "nginx", "gatewayAPI", "plugins", "maxTrafficWeight", "managedRoutes"];
     for (key, _) in written.as_object().into_iter().flatten() {
         if !known.contains(&key.as_str()) {
             return Err(unsupported(at(&format!("trafficRouting.{key}"))));
         }
     }
-    if routing.nginx.is_none() && routing.istio.is_none() {
-        return Err(required(at("trafficRouting"), "one traffic router, such as nginx or istio"));
+    let gateway = gateway(routing)?;
+    if routing.nginx.is_none() && routing.istio.is_none() && gateway.is_none() {
+        return Err(required(at("trafficRouting"), "one traffic router, such as nginx, istio or gatewayAPI"));
     }
     if routing.nginx.as_ref().is_some_and(|nginx| nginx.ingresses().is_empty()) {
         return Err(required(
@@ -101,8 +105,9 @@ fn services(canary: &CanaryStrategy, routing: &TrafficRouting) -> Checked {
         return Ok(());
     }
     // Subsets tell the versions apart where there is nothing but them.
-    let by_subset =
-        routing.nginx.is_none() && routing.istio.as_ref().is_some_and(|istio| istio.destination_rule.is_some());
+    let by_subset = routing.nginx.is_none()
+        && matches!(routing.gateway(), Ok(None))
+        && routing.istio.as_ref().is_some_and(|istio| istio.destination_rule.is_some());
     for (service, field) in [(&canary.canary_service, "canaryService"), (&canary.stable_service, "stableService")] {
         if !by_subset && !given(service.as_ref()) {
             return Err(required(at(field), "Canary service and Stable service must be set to use Traffic Routing"));
@@ -117,6 +122,47 @@ fn services(canary: &CanaryStrategy, routing: &TrafficRouting) -> Checked {
         ));
     }
     Ok(())
+}
+
+/// The settings for the Gateway API, from whichever place; of plugins, that one is built in and others are not.
+fn gateway(routing: &TrafficRouting) -> Result<Option<GatewayApiTrafficRouting>, Problem> {
+    let plugins = routing.plugins.as_ref().and_then(|plugins| plugins.fields());
+    let mut place = at("trafficRouting.gatewayAPI");
+    for name in plugins.iter().flat_map(|plugins| plugins.keys()) {
+        let field = at(&format!("trafficRouting.plugins[{name}]"));
+        if name != GATEWAY_API_PLUGIN {
+            let right = format!("traffic router plugins are not supported; {GATEWAY_API_PLUGIN} is built in");
+            return Err(invalid(field, name, &right));
+        }
+        if routing.gateway_api.is_some() {
+            return Err(invalid(field, name, "gatewayAPI says the same: keep one of them"));
+        }
+        place = field;
+    }
+    let Some(config) = routing.gateway().map_err(|error| invalid(place.clone(), "object", &error))? else {
+        return Ok(None);
+    };
+    let selectors = [
+        &config.http_route_selector,
+        &config.grpc_route_selector,
+        &config.tcp_route_selector,
+        &config.tls_route_selector,
+    ];
+    if let Some(selector) = selectors.into_iter().flatten().find(|selector| !selector_is_set(selector)) {
+        let shown = serde_json::to_string(selector).unwrap_or_default();
+        return Err(invalid(place, shown, "a selector of routes needs matchLabels or matchExpressions"));
+    }
+    let lists = [&config.http_routes, &config.grpc_routes, &config.tcp_routes, &config.tls_routes];
+    let names = [&config.http_route, &config.grpc_route, &config.tcp_route, &config.tls_route];
+    let listed = lists.into_iter().flatten().flatten().map(|route| &route.name);
+    let all: Vec<&String> = names.into_iter().flatten().chain(listed).collect();
+    if all.is_empty() && selectors.iter().all(|selector| selector.is_none()) {
+        return Err(required(place, "at least one route, such as httpRoute: NAME"));
+    }
+    if all.iter().any(|name| name.is_empty()) {
+        return Err(required(place, "the name of each route"));
+    }
+    Ok(Some(config))
 }
 
 fn istio(config: &IstioTrafficRouting) -> Checked {

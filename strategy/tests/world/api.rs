@@ -25,6 +25,7 @@ impl World {
             self.active_laws(&text, active_before);
         }
         let (weight, (canary_now, stable_now), available) = measure(self);
+        let (least_met, most_met) = self.weights_met();
         // A restart may always take one.
         let allowed = self.unavailable().max(i32::from(matches!(action, Action::EvictPod { .. })));
         let least = self.seen.rollout.spec.replicas_or_default() - allowed;
@@ -46,7 +47,7 @@ impl World {
         let dynamic = released && canary.dynamic_stable_scale == Some(true) && !fewer;
         let rest = strategy::replicas::share(
             self.seen.rollout.spec.replicas_or_default(),
-            max.saturating_sub(weight).cast_signed(),
+            max.saturating_sub(least_met).cast_signed(),
             max.cast_signed(),
         );
         let laws = [
@@ -67,11 +68,11 @@ impl World {
                 "the weight falls towards a stable version without available pods",
             ),
             (
-                released && weight > 0 && canary_now == 0 && canary_before > 0,
+                released && most_met > 0 && canary_now == 0 && canary_before > 0,
                 "the canary loses its pods before its traffic",
             ),
             (
-                released && weight < max && stable_now == 0 && stable_before > 0,
+                released && least_met < max && stable_now == 0 && stable_before > 0,
                 "the stable version loses its pods before its traffic",
             ),
             (
@@ -131,7 +132,13 @@ impl World {
                 seen.routes.insert(reference.clone(), object);
             }
             Action::Route(Write::Patch { reference, patch, .. }) => {
-                crds::json_patch::merge(seen.routes.get_mut(reference).unwrap(), patch);
+                let object = seen.routes.get_mut(reference).unwrap();
+                crds::json_patch::merge(object, patch);
+                if let Some(generation) =
+                    object["metadata"]["generation"].as_i64().filter(|_| patch.get("spec").is_some())
+                {
+                    object["metadata"]["generation"] = json!(generation + 1);
+                }
             }
             Action::Route(Write::Delete { reference, .. }) => drop(seen.routes.remove(reference)),
             Action::CreateAnalysisRun { run } => {

@@ -12,6 +12,10 @@ pub fn given_blue_green(blue_green: &Value, spec: &Value) -> Vec<Value> {
     given(&json!({}), &whole)
 }
 
+fn service(name: &str) -> Value {
+    json!({ "kind": "Service", "metadata": { "name": name, "uid": name }, "spec": { "selector": { "app": "web" } } })
+}
+
 /// The VirtualService and what it leads to: `hosts` (Services) or `subsets` (of a DestinationRule).
 fn istio(canary: &mut Value, by: &str) -> Vec<Value> {
     let mut objects = Vec::new();
@@ -42,10 +46,7 @@ fn istio(canary: &mut Value, by: &str) -> Vec<Value> {
             );
             ["web-canary", "web-stable"]
         };
-        for name in names {
-            let metadata = json!({ "name": name, "uid": name });
-            objects.push(json!({ "kind": "Service", "metadata": metadata, "spec": { "selector": { "app": "web" } } }));
-        }
+        objects.extend(names.map(service));
     }
     objects.push(json!({
         "apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": { "name": "web", "uid": "virtual-service" },
@@ -57,8 +58,8 @@ fn istio(canary: &mut Value, by: &str) -> Vec<Value> {
     objects
 }
 
-/// A Rollout `web` and what it names. `canary` is its strategy; with `nginx: true`, `istio: hosts` or `istio: subsets` in it, it is
-/// routed.
+/// A Rollout `web` and what it names. `canary` is its strategy; with `nginx: true`, `istio: hosts`, `istio: subsets` or
+/// `gateway: true` in it, it is routed.
 pub fn given(canary: &Value, spec: &Value) -> Vec<Value> {
     let mut canary = canary.clone();
     let mut objects = Vec::new();
@@ -67,10 +68,7 @@ pub fn given(canary: &Value, spec: &Value) -> Vec<Value> {
             "canaryService": "web-canary", "stableService": "web-stable", "trafficRouting": { "nginx": { "stableIngress": "web" } },
         });
         crds::json_patch::merge(&mut canary, &routing);
-        for name in ["web-canary", "web-stable"] {
-            let metadata = json!({ "name": name, "uid": name });
-            objects.push(json!({ "kind": "Service", "metadata": metadata, "spec": { "selector": { "app": "web" } } }));
-        }
+        objects.extend(["web-canary", "web-stable"].map(service));
         let backend = json!({ "service": { "name": "web-stable", "port": { "number": 80 } } });
         objects.push(json!({
             "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": { "name": "web", "uid": "ingress" },
@@ -80,13 +78,20 @@ pub fn given(canary: &Value, spec: &Value) -> Vec<Value> {
     if let Some(by) = canary.as_object_mut().unwrap().shift_remove("istio") {
         objects.extend(istio(&mut canary, by.as_str().unwrap()));
     }
+    if canary.as_object_mut().unwrap().shift_remove("gateway").is_some_and(|value| value == true) {
+        let routing = json!({
+            "canaryService": "web-canary", "stableService": "web-stable", "trafficRouting": { "gatewayAPI": { "httpRoute": "web" } },
+        });
+        // What the scenario says of the routing counts.
+        let said = std::mem::replace(&mut canary, routing);
+        crds::json_patch::merge(&mut canary, &said);
+        objects.extend(["web-canary", "web-stable"].map(service));
+        objects.push(super::gateway::http_route());
+    }
     if canary.as_object_mut().unwrap().shift_remove("header").is_some_and(|value| value == true) {
         crds::json_patch::merge(&mut canary, &json!({ "trafficRouting": { "managedRoutes": [{ "name": "qa" }] } }));
     }
-    for name in ["web-active", "web-preview"] {
-        let metadata = json!({ "name": name, "uid": name });
-        objects.push(json!({ "kind": "Service", "metadata": metadata, "spec": { "selector": { "app": "web" } } }));
-    }
+    objects.extend(["web-active", "web-preview"].map(service));
     objects.push(json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisTemplate", "metadata": { "name": "errors", "uid": "errors" },
         "spec": { "metrics": [{ "name": "errors", "count": 3, "interval": "10s", "successCondition": "result < 0.01",

@@ -37,6 +37,8 @@ impl Picture {
         let routed = canary.traffic_routing.is_some();
         let max = canary.traffic_routing.as_ref().and_then(|routing| routing.max_traffic_weight).unwrap_or(100);
         let weight = i32::try_from(now.weight).unwrap();
+        let (least_met, most_met) = world.weights_met();
+        let (least_met, most_met) = (least_met.cast_signed(), most_met.cast_signed());
         let share = |weight| strategy::replicas::share(desired, weight, max);
         let released = routed && !self.stable_rs.is_empty();
         let aborting = world.aborting.get();
@@ -63,7 +65,7 @@ impl Picture {
                 && !fewer
                 && removed
                 && now.canary < self.canary
-                && now.canary < share(weight) - bounds.unavailable,
+                && now.canary < share(most_met) - bounds.unavailable,
             "the canary loses pods that its share of the traffic needs",
         );
         law(
@@ -71,7 +73,7 @@ impl Picture {
                 && !fewer
                 && removed
                 && now.stable < self.stable
-                && now.stable < share(max - weight) - bounds.unavailable
+                && now.stable < share(max - least_met) - bounds.unavailable
                 && !aborting,
             "the stable version loses pods that its share of the traffic needs",
         );

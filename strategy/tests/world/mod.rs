@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 mod api;
+mod gateway;
 mod given;
 pub mod laws;
 mod people;
@@ -45,6 +46,10 @@ pub struct World {
     pub violations: Vec<String>,
     /// Whether the last decision takes the release back; the status says so only when all its actions are done.
     aborting: Cell<bool>,
+    /// Routes as the Gateway has taken them in.
+    accepted: traffic::Objects,
+    /// It takes nothing in for now.
+    pub gateway_sleeps: bool,
     next_uid: u64,
     serial: Cell<u64>,
     /// Single pods of each version, from the first restart on.
@@ -106,6 +111,8 @@ impl World {
             next_uid: 1,
             serial: Cell::new(1),
             pods: RefCell::default(),
+            accepted: traffic::Objects::new(),
+            gateway_sleeps: false,
             budget: -1,
             refused: BTreeSet::new(),
         };
@@ -158,7 +165,7 @@ impl World {
             "ClusterAnalysisTemplate" => {
                 drop(seen.cluster_analysis_templates.insert(name, serde_json::from_value(object).unwrap()));
             }
-            "Ingress" | "VirtualService" | "DestinationRule" => {
+            "Ingress" | "VirtualService" | "DestinationRule" | "HTTPRoute" => {
                 for reference in traffic::routers(&seen.rollout).iter().flat_map(|router| router.references()) {
                     if reference.name == name && object["kind"] == reference.kind {
                         seen.routes.insert(reference, object.clone());
@@ -426,7 +433,8 @@ impl World {
     pub fn run(&mut self) {
         for _ in 0..60 {
             self.settle();
-            if !self.pods_ready(i32::MAX) {
+            let accepts = !self.gateway_sleeps && self.accept();
+            if !self.pods_ready(i32::MAX) && !accepts {
                 return;
             }
         }

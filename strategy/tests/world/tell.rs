@@ -90,6 +90,9 @@ impl World {
                 }
                 text
             }
+            Action::Route(Write::Patch { reference, patch, .. }) if reference.kind == "HTTPRoute" => {
+                format!("HTTPRoute {}:{}", reference.name, rules_of(patch))
+            }
             Action::Route(Write::Patch { reference, patch, .. }) => {
                 format!("Ingress {}: weight={}{}", reference.name, weight_of(patch), header_of(patch))
             }
@@ -179,6 +182,28 @@ impl World {
         }
         text
     }
+}
+
+/// The rules of an HTTPRoute: the tests of those that have a name, where each leads and with what weight, and where it copies to.
+fn rules_of(patch: &Value) -> String {
+    let mut text = String::new();
+    for rule in patch.pointer("/spec/rules").and_then(Value::as_array).into_iter().flatten() {
+        let backends = rule["backendRefs"].as_array().into_iter().flatten();
+        let parts: Vec<String> = backends
+            .map(|one| {
+                format!("{}={}", without_hash_of_experiment(one["name"].as_str().unwrap_or_default()), one["weight"])
+            })
+            .collect();
+        let name = rule["name"].as_str().map(|name| format!("{name} {}: ", rule["matches"])).unwrap_or_default();
+        let _ = write!(text, " [{name}{}", parts.join(" "));
+        for filter in rule["filters"].as_array().into_iter().flatten() {
+            if let Some(mirror) = filter.get("requestMirror") {
+                let _ = write!(text, ", copied to {}", mirror["backendRef"]["name"].as_str().unwrap_or_default());
+            }
+        }
+        text.push(']');
+    }
+    text
 }
 
 /// The routes of a VirtualService: where each leads and with what weight, and where it copies to.

@@ -202,6 +202,10 @@ impl Router for Gateway {
         "GatewayAPI"
     }
 
+    fn field(&self) -> &'static str {
+        "gatewayAPI"
+    }
+
     fn references(&self) -> Vec<Reference> {
         self.named.iter().map(|target| self.reference(target)).collect()
     }

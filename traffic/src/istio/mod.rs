@@ -147,6 +147,10 @@ impl Router for Istio {
         "Istio"
     }
 
+    fn field(&self) -> &'static str {
+        "istio"
+    }
+
     fn references(&self) -> Vec<Reference> {
         let rule = self.destination_rule.as_ref().map(|rule| destination_rule::reference(&rule.name));
         self.pairs().map(|(reference, _)| reference).chain(rule).collect()

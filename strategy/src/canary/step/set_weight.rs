@@ -1,4 +1,4 @@
-//! `setWeight`: over when the pods for it are available and the traffic is at that weight.
+//! `setWeight`: over when the pods for it are available and the traffic is at that weight, also for the data plane where it can tell.
 
 use super::Outcome;
 use crate::canary::{Release, capacity, pods, position, share};
@@ -8,7 +8,10 @@ pub(super) fn progress(release: &Release<'_>, index: usize, weight: i32) -> Outc
     let done = if release.routed() {
         // A canary that setCanaryScale leaves without pods gets no traffic, whatever the weight.
         let weight = if share::canary(release, index, weight) == 0 { 0 } else { weight };
-        release.weight_in_force() == weight && position::has_pods_for(release, index, weight) && !release.leaving()
+        release.weight_in_force() == weight
+            && !release.unverified()
+            && position::has_pods_for(release, index, weight)
+            && !release.leaving()
     } else {
         let (canary, stable) = replicas::split(release.desired, weight, release.bounds);
         let is_there = |found: replicas::Pods, wanted: i32| found.wanted == wanted && found.available >= wanted;
