@@ -74,7 +74,11 @@ pub fn play(plan: &Plan) -> Outcome {
             || before.spec != world.seen.rollout.spec
             || !matches!(
                 happening,
-                Happening::Settle | Happening::PodsReady(_) | Happening::Time(_) | Happening::Crash(_)
+                Happening::Settle
+                    | Happening::PodsReady(_)
+                    | Happening::Time(_)
+                    | Happening::Crash(_)
+                    | Happening::Accept
             );
         let releasing = status.stable_rs != status.current_pod_hash;
         let aborted = old.abort == Some(true) && old.aborted_at.is_some() && old.promote_full != Some(true);
@@ -195,6 +199,7 @@ fn happen(world: &mut World, happening: &Happening) {
         Happening::Image(number) => world.image(&format!("web:{number}")),
         Happening::Break(number) => drop(world.broken.insert(format!("web:{number}"))),
         Happening::Mend => world.broken.clear(),
+        Happening::Accept => drop(world.accept()),
         Happening::PodLost(number) => world.lose(&format!("web:{number}"), 1),
         Happening::Scale(count) => world.patch_spec(&json!({ "replicas": count })),
         Happening::Abort => world.patch_status(&json!({ "abort": true })),

@@ -16,6 +16,8 @@ pub enum Happening {
     /// Pods of this version never become available, as of now.
     Break(u8),
     Mend,
+    /// The Gateway takes in what the routes say.
+    Accept,
     PodLost(u8),
     Scale(i32),
     Abort,
@@ -110,7 +112,7 @@ fn amount() -> BoxedStrategy<Value> {
 
 fn canary() -> impl Strategy<Value = Value> {
     // Without routing, or one of the routers.
-    let by = prop_oneof![4 => Just("none"), 4 => Just("nginx"), 1 => Just("hosts"), 1 => Just("subsets"), 1 => Just("pingPong")];
+    let by = prop_oneof![4 => Just("none"), 4 => Just("nginx"), 1 => Just("hosts"), 1 => Just("subsets"), 1 => Just("pingPong"), 2 => Just("gateway")];
     by.prop_flat_map(|by| {
         let routed = by != "none";
         let mut optional = vec![
@@ -150,6 +152,7 @@ fn canary() -> impl Strategy<Value = Value> {
         (fields(optional), steps(routed)).prop_map(move |(mut canary, steps)| {
             canary["steps"] = json!(steps);
             canary["nginx"] = json!(by == "nginx");
+            canary["gateway"] = json!(by == "gateway");
             if ["hosts", "pingPong"].contains(&by) {
                 canary["istio"] = json!("hosts");
             } else if by == "subsets" {
@@ -194,6 +197,7 @@ fn external() -> impl Strategy<Value = Happening> {
         2 => (1_u8..5).prop_map(Happening::Image),
         1 => (2_u8..5).prop_map(Happening::Break),
         1 => Just(Happening::Mend),
+        2 => Just(Happening::Accept),
         1 => (1_u8..5).prop_map(Happening::PodLost),
         1 => (0..7).prop_map(Happening::Scale),
         1 => Just(Happening::Abort),
