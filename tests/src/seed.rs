@@ -79,6 +79,7 @@ pub(crate) async fn seed(client: &Client, sources: &Path, repository: &Path) -> 
         }
     }
     definitions.extend(istio(client, repository).await?);
+    definitions.extend(gateway(client, repository).await?);
     for definition in &definitions {
         apply(client, "default", definition).await?;
     }
@@ -107,6 +108,14 @@ async fn istio(client: &Client, repository: &Path) -> Result<Vec<Value>> {
         }
     }
     Ok(definitions)
+}
+
+/// The kinds of the Gateway API, unless the cluster has them.
+async fn gateway(client: &Client, repository: &Path) -> Result<Vec<Value>> {
+    if crds::kube::discovery::group(client, "gateway.networking.k8s.io").await.is_ok() {
+        return Ok(Vec::new());
+    }
+    documents(&fs::read_to_string(repository.join("traffic/tests/crds/gateway.yaml"))?)
 }
 
 /// The rights of `deploy/rbac.yaml`; every binding there is made once more for the user `controller`.

@@ -170,6 +170,7 @@ impl View {
             Change::Removed(old) => {
                 let name = Name::of(old.meta());
                 self.index.set(&name, std::collections::BTreeSet::new());
+                self.routes.forget(&name);
                 name
             }
         };
@@ -190,7 +191,7 @@ impl View {
                 Guarded::Valid(template) => serde_json::to_value(&template.spec).and_then(serde_json::from_value).ok(),
                 Guarded::Malformed(_) => None,
             },
-            Referenced::Service(_) | Referenced::Route(..) | Referenced::Workload(..) => None,
+            Referenced::Service(_) | Referenced::Route(..) | Referenced::Routes(..) | Referenced::Workload(..) => None,
         }
     }
 

@@ -55,6 +55,8 @@ impl View {
         let routers = traffic::routers(rollout);
         let references = || routers.iter().flat_map(|router| router.references());
         self.routes.observe(&name.namespace, references(), &mut seen.routes, &mut seen.unserved);
+        let selected = routers.iter().flat_map(|router| router.selected());
+        self.routes.observe_selected(&name.namespace, selected, &mut seen.routes, &mut seen.unserved);
         for reference in references() {
             let object = self.ingresses.get(&Name::new(name.namespace.clone(), reference.name.clone()));
             if reference.plural == "ingresses"
@@ -99,7 +101,7 @@ impl View {
                     cluster_templates.insert(name, (**template).clone());
                 }
             }
-            Referenced::Route(..) | Referenced::Workload(..) => {}
+            Referenced::Route(..) | Referenced::Routes(..) | Referenced::Workload(..) => {}
         }
     }
 

@@ -21,6 +21,8 @@ pub enum Referenced {
     Workload(WorkloadKind, Name),
     /// A router's object.
     Route(&'static str, Name),
+    /// Every router's object of this kind in this namespace: which ones, their labels say.
+    Routes(&'static str, String),
     /// An AnalysisTemplate.
     Template(Name),
     /// A ClusterAnalysisTemplate.
@@ -39,6 +41,9 @@ pub fn of_rollout(
     for router in traffic::routers(rollout) {
         for reference in router.references() {
             found.insert(Referenced::Route(reference.plural, super::routes::place(&namespace, &reference)));
+        }
+        for like in router.selected().into_iter().map(|selected| selected.like) {
+            found.insert(Referenced::Routes(like.plural, super::routes::place(&namespace, &like).namespace));
         }
     }
     if let Some((kind, name)) = workload(rollout) {

@@ -1,17 +1,17 @@
-//! Routers' objects of kinds that a cluster may not have: those of Istio.
+//! Routers' objects of kinds that a cluster may not have: those of Istio and of the Gateway API.
 //!
 //! Invariants
 //! - A kind is watched from the moment at which a first Rollout names an object of it; until then it costs nothing.
 //! - A kind the API server does not know stops only those who need it, is looked for again, and whoever waits for it is woken when it is
 //!   there. Of the versions that are served the most stable one is used.
-//! - Only objects that are named are kept. Who names one that was not named before reads it once; the watch says what happens to it
+//! - Only objects that are named, or of which somebody selects by labels in their namespace, are kept. Who names one that was not named before reads it once; the watch says what happens to it
 //!   from then on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crds::kube::api::{Api, ApiResource, DynamicObject};
+use crds::kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use crds::kube::discovery::{self, Scope};
 use crds::kube::error::DiscoveryError;
 use crds::kube::runtime::watcher;
@@ -19,7 +19,7 @@ use crds::kube::{Client, Error};
 use crds::{ObjectMeta, Rollout};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
-use traffic::{Objects, Reference};
+use traffic::{Objects, Reference, Selected};
 
 use super::references::Referenced;
 use super::store::{Change, Name, Store};
@@ -29,7 +29,7 @@ use crate::queue::BackOff;
 /// How often a kind that is missing is looked for.
 const LOOK: BackOff = BackOff { first: Duration::from_secs(2), longest: Duration::from_secs(30) };
 /// The plural names of the kinds.
-const KINDS: [&str; 2] = ["virtualservices", "destinationrules"];
+const KINDS: [&str; 6] = ["virtualservices", "destinationrules", "httproutes", "grpcroutes", "tcproutes", "tlsroutes"];
 
 /// What is known of one kind.
 #[derive(Debug, Default)]
@@ -57,6 +57,8 @@ pub struct Routes {
     wanted: UnboundedSender<Reference>,
     waiting: Mutex<Option<UnboundedReceiver<Reference>>>,
     watched: Mutex<BTreeSet<&'static str>>,
+    /// What was listed for which Rollout: kind and namespace.
+    listed: Mutex<BTreeSet<(Name, &'static str, String)>>,
 }
 
 impl Default for Routes {
@@ -67,6 +69,7 @@ impl Default for Routes {
             wanted,
             waiting: Mutex::new(Some(waiting)),
             watched: Mutex::default(),
+            listed: Mutex::default(),
         }
     }
 }
@@ -89,6 +92,37 @@ impl Routes {
         if lock(&self.watched).insert(reference.plural) {
             // Without a receiver the controller is stopping.
             let _ = self.wanted.send(reference.clone());
+        }
+    }
+
+    /// A Rollout selects by labels no more.
+    pub(super) fn forget(&self, rollout: &Name) {
+        lock(&self.listed).retain(|(name, ..)| name != rollout);
+    }
+
+    /// Adds the objects that have the labels.
+    pub(super) fn observe_selected(
+        &self,
+        namespace: &str,
+        selected: impl Iterator<Item = Selected>,
+        objects: &mut Objects,
+        unserved: &mut BTreeSet<&'static str>,
+    ) {
+        for Selected { like, selector } in selected {
+            let Some(known) = self.kinds.get(like.plural) else { continue };
+            if self.unserved(like.plural) {
+                unserved.insert(like.kind);
+            }
+            let namespace = place(namespace, &like).namespace;
+            for object in known.objects.in_namespace(&namespace) {
+                let empty = BTreeMap::new();
+                if crds::selector_matches(&selector, object.metadata.labels.as_ref().unwrap_or(&empty))
+                    && let Ok(value) = serde_json::to_value(&*object)
+                {
+                    let name = object.metadata.name.clone().unwrap_or_default();
+                    objects.insert(Reference { name, ..like.clone() }, value);
+                }
+            }
         }
     }
 
@@ -118,6 +152,14 @@ impl Routes {
         self.kinds.get(plural).map_or(Change::None, |known| known.objects.put(object))
     }
 
+    /// How a kind is served, as it is known or as the API server says.
+    async fn find(&self, client: &Client, reference: &Reference) -> Result<Option<ApiResource>, Error> {
+        match self.resource(reference.plural) {
+            Some(resource) => Ok(Some(resource)),
+            None => self.look(client, reference).await,
+        }
+    }
+
     /// Asks the API server how a kind is served and keeps the answer.
     async fn look(&self, client: &Client, reference: &Reference) -> Result<Option<ApiResource>, Error> {
         let found = served(client, reference).await?;
@@ -126,6 +168,13 @@ impl Routes {
         }
         Ok(found)
     }
+}
+
+/// What a Rollout's routers look at: what is selected by labels, with the kind and namespace of each, and what is named.
+fn named(rollout: &Rollout) -> (Vec<Reference>, Vec<Reference>) {
+    let routers = traffic::routers(rollout);
+    let selected = routers.iter().flat_map(|router| router.selected()).map(|selected| selected.like).collect();
+    (selected, routers.iter().flat_map(|router| router.references()).collect())
 }
 
 /// Where an object of a Rollout of this namespace is.
@@ -217,9 +266,13 @@ impl View {
 
     /// Whether somebody names it.
     fn route_changed(&self, plural: &'static str, meta: &ObjectMeta, by: Option<&Key>) -> bool {
-        let referenced = Referenced::Route(plural, Name::of(meta));
-        self.wake_naming(&referenced, by);
-        !self.index.naming(&referenced).is_empty()
+        let name = Name::of(meta);
+        let all = Referenced::Routes(plural, name.namespace.clone());
+        let named = [Referenced::Route(plural, name), all];
+        for referenced in &named {
+            self.wake_naming(referenced, by);
+        }
+        named.iter().any(|referenced| !self.index.naming(referenced).is_empty())
     }
 
     /// Reads what a Rollout's routers need and the picture does not have; that it does not exist is no failure.
@@ -228,8 +281,10 @@ impl View {
     /// What could not be read, in words.
     pub async fn read_routes(&self, client: &Client, rollout: &Rollout) -> Result<(), String> {
         let namespace = rollout.metadata.namespace.as_deref().unwrap_or_default();
-        let references: Vec<Reference> =
-            traffic::routers(rollout).iter().flat_map(|router| router.references()).collect();
+        let (selected, references) = named(rollout);
+        for like in selected {
+            self.list_routes(client, rollout, &like).await?;
+        }
         for reference in references {
             let Some(known) = self.routes.kinds.get(reference.plural) else { continue };
             self.routes.want(&reference);
@@ -238,11 +293,7 @@ impl View {
                 continue;
             }
             let told = |error: Error| format!("{} \"{place}\": {error}", reference.kind);
-            let resource = match self.routes.resource(reference.plural) {
-                Some(resource) => Some(resource),
-                None => self.routes.look(client, &reference).await.map_err(told)?,
-            };
-            let Some(resource) = resource else { continue };
+            let Some(resource) = self.routes.find(client, &reference).await.map_err(told)? else { continue };
             let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &place.namespace, &resource);
             match api.get_opt(&place.name).await {
                 Ok(Some(object)) => {
@@ -256,6 +307,25 @@ impl View {
                 Err(error) => return Err(told(error)),
             }
         }
+        Ok(())
+    }
+
+    /// Reads all objects of a kind in a namespace once, for a Rollout that selects among them; the watch says what happens to them then.
+    async fn list_routes(&self, client: &Client, rollout: &Rollout, like: &Reference) -> Result<(), String> {
+        let rollout = Name::of(&rollout.metadata);
+        let place = place(&rollout.namespace, like);
+        self.routes.want(like);
+        let entry = (rollout.clone(), like.plural, place.namespace.clone());
+        if lock(&self.routes.listed).contains(&entry) || self.routes.unserved(like.plural) {
+            return Ok(());
+        }
+        let told = |error: Error| format!("{} of namespace {}: {error}", like.kind, place.namespace);
+        let Some(resource) = self.routes.find(client, like).await.map_err(told)? else { return Ok(()) };
+        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &place.namespace, &resource);
+        for object in api.list(&ListParams::default()).await.map_err(told)? {
+            self.take_route(like.plural, object, Some(&Key::Rollout(rollout.clone())));
+        }
+        lock(&self.routes.listed).insert(entry);
         Ok(())
     }
 }

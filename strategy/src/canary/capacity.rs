@@ -13,7 +13,9 @@ pub(super) fn scale(release: &Release<'_>, draft: &mut Draft, wanted: Wanted, pr
         if release.routed() { routed(release, draft, wanted, promoting) } else { by_numbers(release, draft, wanted) };
     let (new, mut sets) = plans;
     if release.unverified() {
-        sets.iter_mut().for_each(|(set, plan)| *plan = held(set, *plan));
+        for (set, plan) in &mut sets {
+            *plan = held(set, *plan);
+        }
     }
     capacity::carry_out(release, draft, new, sets);
 }
