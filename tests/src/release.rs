@@ -245,32 +245,42 @@ impl Release {
         ingress.metadata.annotations?.get("nginx.ingress.kubernetes.io/canary-weight")?.parse().ok()
     }
 
-    /// An object of Istio's kinds, as JSON.
+    /// A router's object, as JSON.
     ///
     /// # Panics
     /// It cannot be read.
-    pub async fn istio(&self, kind: &str, name: &str) -> Value {
-        let object = self.istio_api(kind).get(name).await.unwrap_or_else(|error| panic!("get {kind} {name}: {error}"));
+    pub async fn object(&self, kind: &str, name: &str) -> Value {
+        let object = self.objects(kind).get(name).await.unwrap_or_else(|error| panic!("get {kind} {name}: {error}"));
         serde_json::to_value(object).unwrap_or_default()
     }
 
-    /// Merge patch of an object of Istio's kinds.
+    /// Merge patch of a router's object.
     ///
     /// # Panics
     /// The API server refuses it.
-    pub async fn patch_istio(&self, kind: &str, name: &str, patch: &Value) {
-        let patched = self.istio_api(kind).patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
+    pub async fn patch_object(&self, kind: &str, name: &str, patch: &Value) {
+        let patched = self.objects(kind).patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
         patched.unwrap_or_else(|error| panic!("patch {kind} {name}: {error}"));
     }
 
-    fn istio_api(&self, kind: &str) -> Api<DynamicObject> {
-        let gvk = GroupVersionKind::gvk("networking.istio.io", "v1", kind);
+    /// Merge patch of the status of a router's object, as who carries it out writes it.
+    ///
+    /// # Panics
+    /// The API server refuses it.
+    pub async fn patch_object_status(&self, kind: &str, name: &str, patch: &Value) {
+        let patched = self.objects(kind).patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await;
+        patched.unwrap_or_else(|error| panic!("patch the status of {kind} {name}: {error}"));
+    }
+
+    fn objects(&self, kind: &str) -> Api<DynamicObject> {
+        let group = if kind.ends_with("Route") { "gateway.networking.k8s.io" } else { "networking.istio.io" };
+        let gvk = GroupVersionKind::gvk(group, "v1", kind);
         Api::namespaced_with(self.ns.client().clone(), self.ns.name(), &ApiResource::from_gvk(&gvk))
     }
 
     /// The weights of the routes of a VirtualService, such as `qa: web-canary=100; primary: web-stable=80 web-canary=20`.
     pub async fn routes(&self, name: &str) -> String {
-        let object = self.istio("VirtualService", name).await;
+        let object = self.object("VirtualService", name).await;
         let text = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         let one = |route: &Value| {
             let parts = route.get("route").and_then(Value::as_array).into_iter().flatten().map(|one| {

@@ -47,8 +47,9 @@ pub async fn up(say: impl Fn(&str)) -> Result<State> {
         base(&run, &sources, binaries, traefik).await?
     };
     let client = seed::client(&kubeconfig(&run, "admin")).await?;
-    companions(&run, &mut state)?;
+    // First the kinds, which some of the companions look for only when they start.
     seed::seed(&client, &sources, &paths::repository()).await?;
+    companions(&run, &mut state)?;
     let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?;
     for (name, url) in [
         ("prometheus", format!("http://127.0.0.1:{}/-/ready", state.ports.prometheus)),
@@ -292,15 +293,18 @@ fn companion(run: &Path, state: &mut State, name: &str) -> Result<()> {
         ),
         "traefik" => {
             let token = fs::read_to_string(run.join("traefik.token"))?;
-            let nginx = "--providers.kubernetesIngressNGINX";
-            (
-                state.traefik.clone(),
-                vec![
-                    format!("--entrypoints.web.address=127.0.0.1:{}", state.ports.traefik),
-                    format!("{nginx}=true"),
-                    format!("{nginx}.endpoint=https://127.0.0.1:{}", state.ports.api),
-                    format!("{nginx}.token={token}"),
-                    format!("{nginx}.certauthfilepath={}", certificate(run).display()),
+            let providers = ["--providers.kubernetesIngressNGINX", "--providers.kubernetesGateway"];
+            let provider = |name: &str| {
+                [
+                    format!("{name}=true"),
+                    format!("{name}.endpoint=https://127.0.0.1:{}", state.ports.api),
+                    format!("{name}.token={token}"),
+                    format!("{name}.certauthfilepath={}", certificate(run).display()),
+                ]
+            };
+            let mut arguments: Vec<String> = providers.into_iter().flat_map(provider).collect();
+            arguments.extend([
+                format!("--entrypoints.web.address=127.0.0.1:{}", state.ports.traefik),
                     // A weight is in force as soon as it is written: tests measure from the write on.
                     "--providers.providersThrottleDuration=100ms".into(),
                     "--ping=true".into(),
@@ -308,8 +312,8 @@ fn companion(run: &Path, state: &mut State, name: &str) -> Result<()> {
                     "--global.checkNewVersion=false".into(),
                     "--global.sendAnonymousUsage=false".into(),
                     "--log.level=INFO".into(),
-                ],
-            )
+            ]);
+            (state.traefik.clone(), arguments)
         }
         other => bail!("no companion {other}"),
     };

@@ -162,7 +162,7 @@ async fn a_canary_through_the_subsets_of_istio_is_promoted() {
     it.plugin(&["promote", "web"]).await;
     it.ends_with("7556ffd685").await;
     assert_eq!(it.release.routes("web").await, "primary: stable=100 canary=0");
-    let rule = it.release.istio("DestinationRule", "web").await;
+    let rule = it.release.object("DestinationRule", "web").await;
     for subset in rule.pointer("/spec/subsets").and_then(|all| all.as_array()).unwrap() {
         let labels = json!({ "app": "web", "rollouts-pod-template-hash": "7556ffd685" });
         assert_eq!(subset.get("labels"), Some(&labels), "{subset}");

@@ -72,7 +72,7 @@ async fn routes_are(release: &Release, wanted: &str) {
 
 /// What the user wrote on the route is there, whatever the weights.
 async fn keeps_what_its_user_wrote(release: &Release) {
-    let object = release.istio("VirtualService", "web").await;
+    let object = release.object("VirtualService", "web").await;
     let routes = object.pointer("/spec/http").and_then(Value::as_array).unwrap();
     let primary = routes.iter().find(|route| route.get("name") == Some(&json!("primary"))).unwrap();
     assert_eq!(primary.get("timeout"), Some(&json!("3s")));
@@ -122,11 +122,11 @@ async fn weights_header_and_mirror_routes_follow_the_steps_and_end_with_the_rele
 
     // Somebody edits the object in the middle.
     let labels = json!({ "metadata": { "labels": { "team": "shop", "edited": "yes" } } });
-    release.patch_istio("VirtualService", "web", &labels).await;
+    release.patch_object("VirtualService", "web", &labels).await;
     release.promote().await;
     release.paused_at(6).await;
     routes_are(&release, "qa: web-canary=100; primary: web-stable=40 web-canary=60; cart: cart=null").await;
-    let object = release.istio("VirtualService", "web").await;
+    let object = release.object("VirtualService", "web").await;
     assert_eq!(object.pointer("/metadata/labels/edited"), Some(&json!("yes")));
     release.promote().await;
     release.healthy().await;
@@ -185,7 +185,7 @@ spec:
     let status = release.rollout().await.status.unwrap();
     let (new, old) = (status.current_pod_hash.unwrap(), status.stable_rs.unwrap());
     let labels = async || {
-        let object = release.istio("DestinationRule", "web").await;
+        let object = release.object("DestinationRule", "web").await;
         let hash = |index: usize| {
             let labels = object.pointer(&format!("/spec/subsets/{index}/labels"));
             labels
@@ -272,7 +272,7 @@ async fn what_does_not_fit_is_told_before_anything_moves() {
     let cluster = Cluster::shared().await;
     let release = start(cluster, "istio-mistakes", &by_service("v1"), BY_SERVICE).await;
     let other = json!({ "spec": { "http": [{ "name": "other", "route": [{ "destination": { "host": "cart" } }] }] } });
-    release.patch_istio("VirtualService", "web", &other).await;
+    release.patch_object("VirtualService", "web", &other).await;
     release.set_image("v2").await;
     let told = release
         .until("told", |status| status.message.as_deref().is_some_and(|text| text.contains("InvalidSpec")))

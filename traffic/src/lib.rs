@@ -152,7 +152,9 @@ pub enum Verified {
     Unknown,
     /// They do.
     Yes,
-    /// Not yet, or not all, and why.
+    /// Not yet.
+    NotYet,
+    /// Somebody refuses to, and why.
     No(String),
 }
 

@@ -88,7 +88,7 @@ impl Release<'_> {
 
     /// Requests may still go where the routers' objects led before.
     pub fn unverified(&self) -> bool {
-        matches!(self.verified, Verified::No(_))
+        matches!(self.verified, Verified::No(_) | Verified::NotYet)
     }
 
     /// The stable version shrinks as traffic leaves it.

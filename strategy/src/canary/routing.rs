@@ -18,11 +18,13 @@ pub(super) fn in_force(routers: &[Box<dyn Router>], seen: &Observation) -> Optio
 
 /// What the routers know of the data plane: no, when one of them says so.
 pub(super) fn verified(routers: &[Box<dyn Router>], seen: &Observation) -> Verified {
-    routers.iter().map(|router| router.verified(&seen.routes)).fold(Verified::Unknown, |known, one| {
-        match (known, one) {
-            (known @ Verified::No(_), _) | (known, Verified::Unknown) => known,
-            (_, one) => one,
-        }
+    let all = routers.iter().map(|router| match router.verified(&seen.routes) {
+        Verified::No(why) => Verified::No(format!("{}: {why}", router.name())),
+        other => other,
+    });
+    all.fold(Verified::Unknown, |known, one| match (known, one) {
+        (known @ Verified::No(_), _) | (known, Verified::Unknown) | (known @ Verified::NotYet, Verified::Yes) => known,
+        (_, one) => one,
     })
 }
 
@@ -117,7 +119,10 @@ fn weights(release: &Release<'_>, draft: &mut Draft, weight: i32) {
         canary_service: services.canary,
         stable_service: services.stable,
     };
-    let mut trouble = None;
+    let mut trouble = match &release.verified {
+        Verified::No(why) => Some(why.clone()),
+        Verified::Unknown | Verified::Yes | Verified::NotYet => None,
+    };
     for router in &release.routers {
         match router.plan(&desired, &release.seen.routes) {
             Ok(writes) => draft.actions.extend(writes.into_iter().map(Action::Route)),

@@ -62,7 +62,7 @@ fn weights(release: &Release<'_>, draft: &mut Draft, wanted: Wanted) {
         Verified::Unknown => known,
         // What is written now has not been taken in by anybody.
         Verified::Yes => Some(!writes),
-        Verified::No(_) => Some(false),
+        Verified::No(_) | Verified::NotYet => Some(false),
     };
     let weights = TrafficWeights {
         canary: destination(share, services.canary, Some(release.hash.0.clone())),

@@ -10,17 +10,19 @@ use crate::{Reference, Verified};
 /// Whether every route has been accepted as it is now.
 pub(super) fn all<'a>(routes: impl Iterator<Item = (&'a Reference, &'a Value)>) -> Verified {
     for (reference, route) in routes {
-        if let Err(why) = one(route) {
-            return Verified::No(format!("{} \"{}\": {why}", reference.kind, reference.name));
+        match one(route) {
+            Verified::No(why) => return Verified::No(format!("{} \"{}\": {why}", reference.kind, reference.name)),
+            Verified::NotYet | Verified::Unknown => return Verified::NotYet,
+            Verified::Yes => {}
         }
     }
     Verified::Yes
 }
 
-fn one(route: &Value) -> Result<(), String> {
+fn one(route: &Value) -> Verified {
     let generation = route.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0);
     let parents = route.pointer("/status/parents").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let mut accepted = false;
+    let (mut accepted, mut refused) = (false, None);
     for parent in parents {
         let name = parent.pointer("/parentRef/name").and_then(Value::as_str).unwrap_or_default();
         let conditions = parent.get("conditions").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
@@ -31,16 +33,21 @@ fn one(route: &Value) -> Result<(), String> {
         let Some(condition) = find("Accepted") else { continue };
         let observed = condition.get("observedGeneration").and_then(Value::as_i64).unwrap_or(0);
         if observed < generation {
-            return Err(format!("{name} has not taken in this change yet"));
+            return Verified::NotYet;
         }
         // One that never took the route gets no requests for it.
         if text(condition, "status") != "True" {
+            refused = Some(format!("{name} does not accept it: {}", text(condition, "message")));
             continue;
         }
         accepted = true;
         if let Some(refs) = find("ResolvedRefs").filter(|refs| text(refs, "status") == "False") {
-            return Err(format!("{name} cannot find what it leads to: {}", text(refs, "message")));
+            return Verified::No(format!("{name} cannot find what it leads to: {}", text(refs, "message")));
         }
     }
-    if accepted { Ok(()) } else { Err("no Gateway has accepted it".to_owned()) }
+    match (accepted, refused) {
+        (true, _) => Verified::Yes,
+        (false, Some(why)) => Verified::No(why),
+        (false, None) => Verified::NotYet,
+    }
 }

@@ -104,6 +104,7 @@ impl Suite {
         let mut result = json!({ "in force": in_force, "writes": golden(&writes), "out": out });
         match router.verified(&after) {
             Verified::Unknown => {}
+            Verified::NotYet => result["verified"] = json!(false),
             Verified::Yes => result["verified"] = json!(true),
             Verified::No(why) => result["verified"] = json!(why),
         }
