@@ -13,6 +13,7 @@ async fn the_canary_with_nginx_and_prometheus_becomes_healthy() {
 #[tokio::test]
 async fn the_canary_with_istio_becomes_healthy() {
     becomes_healthy("canary-istio", 3).await;
+    becomes_healthy("canary-gateway-api", 3).await;
 }
 
 #[tokio::test]
