@@ -414,6 +414,4 @@ proptest! {
         // Of fewer than three stable pods only the sign is bet on, which is below one in the mean where more are below the mean than above.
         prop_assert!(values.len() < 4 || (payoffs / pods - 1.0).abs() < 1e-9, "{}", payoffs / pods);
     }
-
-    /// Kayenta's judge: no points break it, and samples that do not touch are told apart in both directions.
 }

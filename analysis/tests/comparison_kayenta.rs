@@ -146,6 +146,9 @@ fn kayenta_gives_its_own_shifts() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Kayenta's judge: no points break it, and samples that do not touch are told apart in both directions.
     #[test]
     fn kayenta_is_total_and_sees_both_directions(
         x in prop::collection::vec(-1e3..1e3_f64, 0..25),

@@ -22,7 +22,7 @@ spec:
   metrics:
   - name: errors
     interval: 5s
-    count: 24
+    count: COUNT
     provider:
       comparison:
         address: ADDRESS
@@ -38,9 +38,10 @@ const STRATEGY: &str = "
 ";
 
 /// A release whose stable version, which fails 8 % of 20 requests a second, has been seen by Prometheus.
-async fn under_way(cluster: &'static Cluster, name: &str) -> (Release, Load) {
+async fn under_way(cluster: &'static Cluster, name: &str, count: u32) -> (Release, Load) {
     let ns = cluster.fast_namespace(name).await;
     let template = TEMPLATE.replace("ADDRESS", &cluster.prometheus_url()).replace("NAMESPACE", ns.name());
+    let template = template.replace("COUNT", &count.to_string());
     ns.apply(&template).await;
     let counted = format!("sum(http_requests_total{{namespace=\"{}\"}})", ns.name());
     let release = Release::start(cluster, ns, 2, "errors-8pct", STRATEGY).await;
@@ -72,10 +73,11 @@ async fn a_canary_that_fails_three_times_as_often_is_taken_back() {
     if !cluster.pods_answer("a_canary_that_fails_three_times_as_often_is_taken_back") {
         return;
     }
-    let (release, load) = under_way(cluster, "threefold").await;
+    // Far more looks than are needed, also on a slow machine.
+    let (release, load) = under_way(cluster, "threefold", 60).await;
     release.set_image("errors-24pct").await;
     let aborted = release
-        .until_within("aborted by the comparison", Duration::from_mins(3), |status| {
+        .until_within("aborted by the comparison", Duration::from_mins(5), |status| {
             status.phase.as_deref() == Some("Degraded") && status.abort == Some(true)
         })
         .await;
@@ -83,7 +85,12 @@ async fn a_canary_that_fails_three_times_as_often_is_taken_back() {
     assert!(message.starts_with("RolloutAborted"), "{message}");
     let (phase, said) = verdict(&release).await;
     assert_eq!(phase, "Failed", "{said}");
-    assert!(said.starts_with("canary fails 2") && said.contains(" stable 8 % of"), "{said}");
+    // Blocks need not end where the pods' rounds of failures do.
+    let percent = |before: &str| {
+        let number = said.split(before).nth(1).and_then(|rest| rest.split(' ').next()).map(str::parse::<f64>);
+        number.and_then(Result::ok).unwrap_or_default()
+    };
+    assert!((percent("canary fails ") - 24.0).abs() < 2.0 && (percent(" stable ") - 8.0).abs() < 2.0, "{said}");
     assert!(said.contains(" times as many (false alarm 1 %)"), "{said}");
     eventually("all requests go to the stable version again", Duration::from_mins(1), async || {
         let tally = load.measure(40, Duration::from_mins(1)).await;
@@ -98,7 +105,7 @@ async fn a_canary_that_fails_as_often_as_the_stable_version_is_promoted() {
     if !cluster.pods_answer("a_canary_that_fails_as_often_as_the_stable_version_is_promoted") {
         return;
     }
-    let (release, load) = under_way(cluster, "as-often").await;
+    let (release, load) = under_way(cluster, "as-often", 24).await;
     release.set_image("v2-errors-8pct").await;
     release
         .until_within("promoted", Duration::from_mins(4), |status| {
