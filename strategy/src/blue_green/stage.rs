@@ -103,6 +103,8 @@ fn preview(release: &Release<'_>, draft: &mut Draft) -> Stage {
     }
     if release.blue_green.preview_replica_count.is_some() {
         draft.status.blue_green.get_or_insert_default().scale_up_preview_check_point = Some(true);
+        // The time for the pods that are still missing begins now, however long an analysis or a person took.
+        conditions::touch(&mut draft.status, "Progressing", release.now);
     }
     Stage::Passed
 }
