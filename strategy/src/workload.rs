@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use crds::jiff::Timestamp;
 use crds::words::WORKLOAD_GENERATION_ANNOTATION;
-use crds::{LabelSelector, ObjectRef, PodTemplate, Rollout};
+use crds::{LabelSelector, ObjectRef, PodTemplate, Rollout, selector_is_set};
 use serde_json::{Value, json};
 
 use crate::release::{Draft, Facts, capacity, pods, seconds};
-use crate::validate::{Checked, invalid, missing, required, selector_is_set};
+use crate::validate::{Checked, invalid, missing, required};
 use crate::words::{WORKLOAD_FINALIZER, reason};
 use crate::{Action, Decision, Event, EventType, Observation, Target};
 

@@ -11,6 +11,7 @@ mod object;
 pub mod patch;
 mod routing;
 mod services;
+mod shares;
 pub mod words;
 
 use std::collections::BTreeMap;
@@ -145,8 +146,8 @@ pub struct Versions {
     pub stable: Option<String>,
 }
 
-/// Whether requests go where the objects say.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Whether requests go where the objects say; of several answers the greatest counts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verified {
     /// Nothing can be known: what is written counts.
     Unknown,

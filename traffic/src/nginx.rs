@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use crds::Rollout;
 use serde_json::{Map, Value, json};
 
-use crate::object::{self, Planned};
+use crate::object::{self, Planned, found, unsuitable};
 use crate::words::{
     CANARY, CANARY_BY_HEADER, CANARY_BY_HEADER_PATTERN, CANARY_BY_HEADER_VALUE, CANARY_INGRESS_SUFFIX, CANARY_WEIGHT,
     CANARY_WEIGHT_TOTAL, INGRESS_CLASS_ANNOTATION, reason,
@@ -312,9 +312,7 @@ struct Stable<'a> {
 
 impl<'a> Stable<'a> {
     fn find(reference: &Reference, service: &'a str, objects: &'a Objects) -> Result<Self, RouterError> {
-        let object = objects
-            .get(reference)
-            .ok_or_else(|| RouterError::Missing { kind: reference.kind, name: reference.name.clone() })?;
+        let object = found(reference, objects)?;
         let stable = Self { object, service };
         if stable.rules().all(|rule| stable.paths(rule).next().is_none()) {
             let problem = format!("has no rules using service {service} backend; add a path which leads to it");
@@ -421,10 +419,6 @@ fn text<'a>(value: &'a Value, path: &[&str]) -> Option<&'a str> {
 /// The reference of an Ingress.
 pub fn ingress(name: String) -> Reference {
     Reference { api_version: "networking.k8s.io/v1", kind: KIND, plural: "ingresses", namespace: None, name }
-}
-
-fn unsuitable(reference: &Reference, problem: String) -> RouterError {
-    RouterError::Unsuitable { kind: reference.kind, name: reference.name.clone(), problem }
 }
 
 /// A text as a regular expression that matches just it.

@@ -1,6 +1,6 @@
 //! What the traffic should look like, whatever router carries it.
 
-use crds::RouteMatch;
+use crds::{RouteMatch, StringMatch};
 
 /// A share of the traffic, in units of the router's total (`maxTrafficWeight`, 100 unless the user set another).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +26,18 @@ pub enum HeaderValue {
     Prefix(String),
     /// It matches this regular expression.
     Regex(String),
+}
+
+impl HeaderValue {
+    /// As a Rollout says it; `None` when it tests nothing.
+    pub fn of(test: &StringMatch) -> Option<Self> {
+        match (&test.exact, &test.prefix, &test.regex) {
+            (Some(exact), _, _) => Some(Self::Exact(exact.clone())),
+            (None, Some(prefix), _) => Some(Self::Prefix(prefix.clone())),
+            (None, None, Some(regex)) => Some(Self::Regex(regex.clone())),
+            (None, None, None) => None,
+        }
+    }
 }
 
 /// Requests of which a copy goes to the canary, whose answers are discarded.

@@ -18,6 +18,13 @@ pub fn services(rollout: &Rollout) -> Services {
     services_of(rollout, rollout.status.as_ref().and_then(crds::RolloutStatus::stable_ping_pong))
 }
 
+/// The Services of Experiments that the status says have a share.
+pub(crate) fn of_experiments(rollout: &Rollout) -> Vec<String> {
+    let weights = rollout.status.as_ref().and_then(|status| status.canary.as_ref()?.weights.as_ref());
+    let additional = weights.and_then(|weights| weights.additional.as_ref()).into_iter().flatten();
+    additional.filter_map(|one| one.service_name.clone()).collect()
+}
+
 /// The Services when this one of `pingPong` is the stable one; the ping Service at first.
 pub fn services_of(rollout: &Rollout, stable: Option<PingPong>) -> Services {
     let Some(canary) = rollout.spec.strategy.as_ref().and_then(|strategy| strategy.canary.as_ref()) else {

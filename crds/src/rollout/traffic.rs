@@ -216,6 +216,15 @@ pub struct GatewayApiRoute {
 pub const GATEWAY_API_PLUGIN: &str = "argoproj-labs/gatewayAPI";
 
 impl TrafficRouting {
+    /// Whether the Gateway API is asked for, in either way.
+    pub fn has_gateway(&self) -> bool {
+        self.gateway_api.is_some() || self.gateway_plugin().is_some()
+    }
+
+    fn gateway_plugin(&self) -> Option<&serde_json::Value> {
+        self.plugins.as_ref().and_then(|plugins| plugins.get(GATEWAY_API_PLUGIN))
+    }
+
     /// The settings for the Gateway API: its own, or those written for the plugin.
     ///
     /// # Errors
@@ -224,10 +233,8 @@ impl TrafficRouting {
         if let Some(config) = &self.gateway_api {
             return Ok(Some(config.clone()));
         }
-        let Some(config) = self.plugins.as_ref().and_then(|plugins| plugins.get(GATEWAY_API_PLUGIN)) else {
-            return Ok(None);
-        };
-        serde_json::from_value(config.clone()).map(Some).map_err(|error| error.to_string())
+        let config = self.gateway_plugin().map(GatewayApiTrafficRouting::deserialize);
+        config.transpose().map_err(|error| error.to_string())
     }
 }
 

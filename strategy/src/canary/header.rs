@@ -31,14 +31,8 @@ pub(super) fn wanted(release: &Release<'_>, draft: &Draft) -> Vec<HeaderRoute> {
         let name = step.name.clone().unwrap_or_default();
         routes.retain(|route| route.name != name);
         for rule in step.match_.iter().flatten() {
-            let value = &rule.header_value;
-            let value = match (&value.exact, &value.prefix, &value.regex) {
-                (Some(exact), _, _) => HeaderValue::Exact(exact.clone()),
-                (None, Some(prefix), _) => HeaderValue::Prefix(prefix.clone()),
-                (None, None, Some(regex)) => HeaderValue::Regex(regex.clone()),
-                // Validation refuses one that tests nothing.
-                (None, None, None) => continue,
-            };
+            // Validation refuses one that tests nothing.
+            let Some(value) = HeaderValue::of(&rule.header_value) else { continue };
             routes.push(HeaderRoute { name: name.clone(), header: rule.header_name.clone(), value });
         }
     }

@@ -16,16 +16,13 @@ pub(super) fn in_force(routers: &[Box<dyn Router>], seen: &Observation) -> Optio
     routers.iter().filter_map(|router| router.in_force(&seen.routes).ok().flatten()).max()
 }
 
-/// What the routers know of the data plane: no, when one of them says so.
+/// What the routers know of the data plane.
 pub(super) fn verified(routers: &[Box<dyn Router>], seen: &Observation) -> Verified {
     let all = routers.iter().map(|router| match router.verified(&seen.routes) {
         Verified::No(why) => Verified::No(format!("{}: {why}", router.name())),
         other => other,
     });
-    all.fold(Verified::Unknown, |known, one| match (known, one) {
-        (known @ Verified::No(_), _) | (known, Verified::Unknown) | (known @ Verified::NotYet, Verified::Yes) => known,
-        (_, one) => one,
-    })
+    all.max().unwrap_or(Verified::Unknown)
 }
 
 /// The share of the requests that goes to this version, as the Services and the weight say now.

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crds::Experiment;
 use crds::words::POD_TEMPLATE_HASH_LABEL;
-
-use crate::validate::{selector_is_set, selector_matches};
+use crds::{Experiment, selector_is_set, selector_matches};
 
 /// The first thing that is wrong, in the words of Argo Rollouts where it has some.
 ///

@@ -132,7 +132,7 @@ fn controller(set: &ReplicaSet) -> Option<&str> {
 fn selects(selector: &LabelSelector, set: &ReplicaSet) -> bool {
     let empty = std::collections::BTreeMap::new();
     let labels = set.metadata.labels.as_ref().unwrap_or(&empty);
-    crate::validate::selector_is_set(selector) && crate::validate::selector_matches(selector, labels)
+    crds::selector_is_set(selector) && crds::selector_matches(selector, labels)
 }
 
 /// The number of the wanted version: one more than every other version has, or its own when that is higher still.

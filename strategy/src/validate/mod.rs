@@ -11,12 +11,10 @@ mod steps;
 
 use std::fmt::Display;
 
-use crds::{CanaryStrategy, IntOrString, Rollout, StrategyKind};
+use crds::{CanaryStrategy, IntOrString, Rollout, StrategyKind, selector_is_set, selector_matches};
 use serde_json::Value;
 
 use crate::Observation;
-
-pub use crds::{selector_is_set, selector_matches};
 
 /// Why a Rollout cannot be carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]

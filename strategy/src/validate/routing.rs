@@ -1,12 +1,9 @@
 //! Traffic routing of a canary: the routers, the Services, and what a router can do.
 
-use crds::{
-    CanaryStrategy, GATEWAY_API_PLUGIN, GatewayApiTrafficRouting, IstioTrafficRouting, Rollout, TrafficRouting,
-    selector_is_set,
-};
+use crds::{CanaryStrategy, GATEWAY_API_PLUGIN, IstioTrafficRouting, Rollout, TrafficRouting, selector_is_set};
 use traffic::{Feature, Router};
 
-use super::{Checked, Problem, invalid, required, unsupported};
+use super::{Checked, invalid, required, unsupported};
 
 fn at(field: &str) -> String {
     format!("spec.strategy.canary.{field}")
@@ -26,8 +23,8 @@ pub(super) fn check(rollout: &Rollout, canary: &CanaryStrategy) -> Checked {
             return Err(unsupported(at(&format!("trafficRouting.{key}"))));
         }
     }
-    let gateway = gateway(routing)?;
-    if routing.nginx.is_none() && routing.istio.is_none() && gateway.is_none() {
+    gateway(routing)?;
+    if routing.nginx.is_none() && routing.istio.is_none() && !routing.has_gateway() {
         return Err(required(at("trafficRouting"), "one traffic router, such as nginx, istio or gatewayAPI"));
     }
     if routing.nginx.as_ref().is_some_and(|nginx| nginx.ingresses().is_empty()) {
@@ -106,7 +103,7 @@ fn services(canary: &CanaryStrategy, routing: &TrafficRouting) -> Checked {
     }
     // Subsets tell the versions apart where there is nothing but them.
     let by_subset = routing.nginx.is_none()
-        && matches!(routing.gateway(), Ok(None))
+        && !routing.has_gateway()
         && routing.istio.as_ref().is_some_and(|istio| istio.destination_rule.is_some());
     for (service, field) in [(&canary.canary_service, "canaryService"), (&canary.stable_service, "stableService")] {
         if !by_subset && !given(service.as_ref()) {
@@ -125,7 +122,7 @@ fn services(canary: &CanaryStrategy, routing: &TrafficRouting) -> Checked {
 }
 
 /// The settings for the Gateway API, from whichever place; of plugins, that one is built in and others are not.
-fn gateway(routing: &TrafficRouting) -> Result<Option<GatewayApiTrafficRouting>, Problem> {
+fn gateway(routing: &TrafficRouting) -> Checked {
     let plugins = routing.plugins.as_ref().and_then(|plugins| plugins.fields());
     let mut place = at("trafficRouting.gatewayAPI");
     for name in plugins.iter().flat_map(|plugins| plugins.keys()) {
@@ -140,7 +137,7 @@ fn gateway(routing: &TrafficRouting) -> Result<Option<GatewayApiTrafficRouting>,
         place = field;
     }
     let Some(config) = routing.gateway().map_err(|error| invalid(place.clone(), "object", &error))? else {
-        return Ok(None);
+        return Ok(());
     };
     let selectors = [
         &config.http_route_selector,
@@ -162,7 +159,7 @@ fn gateway(routing: &TrafficRouting) -> Result<Option<GatewayApiTrafficRouting>,
     if all.iter().any(|name| name.is_empty()) {
         return Err(required(place, "the name of each route"));
     }
-    Ok(Some(config))
+    Ok(())
 }
 
 fn istio(config: &IstioTrafficRouting) -> Checked {

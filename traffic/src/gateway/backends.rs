@@ -1,24 +1,10 @@
 //! The backends of one rule: whose each is, what share it has, and the shares that are desired.
-//!
-//! Invariants: of a backend that stays only `weight` is written, and only when it says something else; the weights of a rule sum to the
-//! total; a backend that is neither of the two versions nor an Experiment's is not touched.
 
 use serde_json::{Value, json};
 
 use crate::object::unsuitable;
+use crate::shares::{Destinations, Whose};
 use crate::{Additional, Reference, RouterError, Routing, Services};
-
-/// Whose a backend is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whose {
-    Canary,
-    Stable,
-    /// Of an Experiment, by its place in the list.
-    Additional(usize),
-    /// Of an Experiment that is over.
-    Retired,
-    Foreign,
-}
 
 /// The names by which backends are known.
 #[derive(Clone, Debug)]
@@ -34,7 +20,11 @@ pub(super) struct Names<'a> {
     pub max: u32,
 }
 
-impl Names<'_> {
+impl Destinations for Names<'_> {
+    fn additional(&self) -> &[Additional] {
+        self.additional
+    }
+
     fn whose(&self, backend: &Value) -> Whose {
         let text = |field: &str| backend.get(field).and_then(Value::as_str);
         let is_service = text("group").is_none_or(str::is_empty) && text("kind").is_none_or(|kind| kind == "Service");
@@ -55,6 +45,26 @@ impl Names<'_> {
         }
     }
 
+    /// Without a weight it has 1.
+    fn weight(backend: &Value) -> u64 {
+        match backend.get("weight") {
+            None | Some(Value::Null) => 1,
+            Some(weight) => weight.as_u64().unwrap_or(0),
+        }
+    }
+
+    fn says(backend: &Value, share: u64, _alone: bool) -> bool {
+        backend.get("weight").and_then(Value::as_u64) == Some(share)
+    }
+
+    fn beside(stable: &Value, service: &str) -> Value {
+        let kept = ["group", "kind", "namespace", "port"].into_iter();
+        let kept = kept.filter_map(|field| Some((field.to_owned(), stable.get(field)?.clone())));
+        kept.chain([("name".to_owned(), json!(service))]).collect()
+    }
+}
+
+impl Names<'_> {
     fn has(&self, rule: &Value, wanted: Whose) -> bool {
         backends(rule).iter().any(|backend| self.whose(backend) == wanted)
     }
@@ -81,9 +91,9 @@ impl Names<'_> {
         let canary: u64 = all
             .iter()
             .filter(|backend| self.whose(backend) == Whose::Canary)
-            .map(weight)
+            .map(Self::weight)
             .reduce(u64::saturating_add)?;
-        let total = all.iter().map(weight).fold(0, u64::saturating_add);
+        let total = all.iter().map(Self::weight).fold(0, u64::saturating_add);
         if total == 0 {
             return Some(0);
         }
@@ -92,34 +102,10 @@ impl Names<'_> {
     }
 
     /// Writes the desired shares into a rule that takes part.
-    pub fn share(&self, rule: &mut Value, desired: &Routing) {
+    pub fn divide(&self, rule: &mut Value, desired: &Routing) {
         let Some(all) = rule.get_mut("backendRefs").and_then(Value::as_array_mut) else { return };
-        let stable = all.iter().find(|backend| self.whose(backend) == Whose::Stable).cloned();
-        all.retain(|backend| self.whose(backend) != Whose::Retired);
-        for (place, one) in self.additional.iter().enumerate() {
-            if let Some(stable) = stable.as_ref()
-                && !all.iter().any(|known| self.whose(known) == Whose::Additional(place))
-            {
-                all.push(beside(stable, &one.service));
-            }
-        }
-        let kept: u64 = all.iter().filter(|one| self.whose(one) == Whose::Foreign).map(weight).sum();
-        let experiments: u64 = self.additional.iter().map(|one| u64::from(one.weight.0)).sum();
-        let taken = u64::from(desired.canary.0).saturating_add(experiments).saturating_add(kept);
-        let (mut canary, mut rest) =
-            (Some(u64::from(desired.canary.0)), Some(u64::from(desired.max.0).saturating_sub(taken)));
-        for backend in all {
-            let share = match self.whose(backend) {
-                // A rule that names one of them twice: the first has it all.
-                Whose::Canary => canary.take().unwrap_or(0),
-                Whose::Stable => rest.take().unwrap_or(0),
-                Whose::Additional(place) => self.additional.get(place).map_or(0, |one| u64::from(one.weight.0)),
-                Whose::Retired | Whose::Foreign => continue,
-            };
-            let says = backend.get("weight").and_then(Value::as_u64) == Some(share);
-            if let Some(backend) = backend.as_object_mut().filter(|_| !says) {
-                backend.insert("weight".to_owned(), Value::from(share));
-            }
+        if let Some(stable) = all.iter().find(|backend| self.whose(backend) == Whose::Stable).cloned() {
+            self.share(all, &stable, desired, u64::from(desired.max.0));
         }
     }
 
@@ -132,7 +118,7 @@ impl Names<'_> {
                 return Err(unsuitable(reference, problem));
             }
         }
-        if let Some(one) = all.iter().find(|one| self.whose(one) == Whose::Foreign && weight(one) > 0) {
+        if let Some(one) = all.iter().find(|one| self.whose(one) == Whose::Foreign && Self::weight(one) > 0) {
             let problem = format!(
                 "rules[{index}] has the backend {} beside the two versions ({} and {}), whose weight could not be kept; give it a rule of its own",
                 one.get("name").unwrap_or(&Value::Null),
@@ -163,26 +149,4 @@ impl Names<'_> {
 /// The backends of a rule.
 fn backends(rule: &Value) -> &[Value] {
     rule.get("backendRefs").and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-/// A backend without a weight has 1.
-fn weight(backend: &Value) -> u64 {
-    match backend.get("weight") {
-        None | Some(Value::Null) => 1,
-        Some(weight) => weight.as_u64().unwrap_or(0),
-    }
-}
-
-/// A backend for another Service of the same namespace, written as this one is.
-fn beside(stable: &Value, service: &str) -> Value {
-    let mut backend = json!({});
-    if let Some(fields) = backend.as_object_mut() {
-        for field in ["group", "kind", "namespace", "port"] {
-            if let Some(value) = stable.get(field) {
-                fields.insert(field.to_owned(), value.clone());
-            }
-        }
-        fields.insert("name".to_owned(), json!(service));
-    }
-    backend
 }

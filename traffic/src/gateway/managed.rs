@@ -7,7 +7,7 @@
 //!
 //! Invariant: a rule that is not desired is not there.
 
-use crds::{RouteMatch, StringMatch};
+use crds::RouteMatch;
 use serde_json::{Map, Value, json};
 
 use super::backends::Names;
@@ -153,16 +153,10 @@ fn mirror_test(kind: Kind, name: &str, rule: &RouteMatch) -> Result<Value, Strin
     }
     if let Some(headers) = rule.headers.as_ref().filter(|headers| !headers.is_empty()) {
         let tests: Vec<Value> =
-            headers.iter().filter_map(|(name, test)| Some(header_test(name, &value_of(test)?))).collect();
+            headers.iter().filter_map(|(name, test)| Some(header_test(name, &HeaderValue::of(test)?))).collect();
         fields.insert("headers".to_owned(), Value::Array(tests));
     }
     Ok(Value::Object(fields))
-}
-
-fn value_of(test: &StringMatch) -> Option<HeaderValue> {
-    let exact = test.exact.clone().map(HeaderValue::Exact);
-    let prefix = || test.prefix.clone().map(HeaderValue::Prefix);
-    exact.or_else(prefix).or_else(|| test.regex.clone().map(HeaderValue::Regex))
 }
 
 /// The tests, each together with each of the rule's own; those that nothing passes are left out.

@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 
 use crate::object::{self, Planned, found, unsuitable};
 use crate::routing::Additional;
+use crate::services;
 use crate::words::{self, reason};
 use crate::{Feature, Objects, Reference, Router, RouterError, Routing, Selected, Services, Verified, Weight, Write};
 use backends::Names;
@@ -49,8 +50,6 @@ impl Gateway {
         let routing = rollout.spec.strategy.as_ref()?.canary.as_ref()?.traffic_routing.as_ref()?;
         let config = routing.gateway().ok()??;
         let namespace = rollout.metadata.namespace.clone().unwrap_or_default();
-        let weights = rollout.status.as_ref().and_then(|status| status.canary.as_ref()?.weights.as_ref());
-        let additional = weights.and_then(|weights| weights.additional.as_ref()).into_iter().flatten();
         let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         Some(Self {
             elsewhere: filled(&config.namespace).filter(|other| *other != namespace),
@@ -72,7 +71,7 @@ impl Gateway {
                 )
             }),
             managed: routing.managed_routes.iter().flatten().map(|route| route.name.clone()).collect(),
-            known: additional.filter_map(|one| one.service_name.clone()).collect(),
+            known: services::of_experiments(rollout),
         })
     }
 
@@ -137,7 +136,7 @@ impl Gateway {
         for rule in users.iter_mut().filter(|rule| names.takes_part(rule)) {
             any = true;
             falls |= names.carried(rule).is_some_and(|carried| carried > desired.canary.0);
-            names.share(rule, desired);
+            names.divide(rule, desired);
         }
         if !any {
             return Err(unsuitable(reference, names.absent()));
@@ -192,7 +191,7 @@ fn selected(config: &GatewayApiTrafficRouting) -> Vec<(Kind, LabelSelector)> {
 }
 
 /// Whether the object has labels as the selector wants them.
-pub fn has_labels(selector: &LabelSelector, object: &Value) -> bool {
+fn has_labels(selector: &LabelSelector, object: &Value) -> bool {
     let labels = object.pointer("/metadata/labels").cloned().unwrap_or_default();
     crds::selector_matches(selector, &serde_json::from_value(labels).unwrap_or_default())
 }

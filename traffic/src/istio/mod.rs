@@ -17,6 +17,7 @@ use crds::{IstioDestinationRule, IstioVirtualService, Rollout};
 use serde_json::{Map, Value, json};
 
 use crate::object::{self, Planned, found, unsuitable};
+use crate::services;
 use crate::words::reason;
 use crate::{
     Feature, Objects, Reference, Router, RouterError, Routing, Services, Versions, Weight, Write, routing::Additional,
@@ -52,8 +53,6 @@ impl Istio {
                 virtual_services.push(one.clone());
             }
         }
-        let weights = rollout.status.as_ref().and_then(|status| status.canary.as_ref()?.weights.as_ref());
-        let additional = weights.and_then(|weights| weights.additional.as_ref()).into_iter().flatten();
         Some(Self {
             rollout: rollout.metadata.name.clone().unwrap_or_default(),
             namespace: rollout.metadata.namespace.clone().unwrap_or_default(),
@@ -61,7 +60,7 @@ impl Istio {
             virtual_services,
             destination_rule: config.destination_rule.clone(),
             managed: routing.managed_routes.iter().flatten().map(|route| route.name.clone()).collect(),
-            known: additional.filter_map(|one| one.service_name.clone()).collect(),
+            known: services::of_experiments(rollout),
         })
     }
 
@@ -122,7 +121,7 @@ impl Istio {
             for index in selection.indexes(kind) {
                 if let Some(route) = routes.get_mut(*index) {
                     falls |= names.carried(route).is_some_and(|carried| carried > desired.canary.0);
-                    names.share(reference, route, desired)?;
+                    names.divide(reference, route, desired)?;
                 }
             }
             if kind == Kind::Http {

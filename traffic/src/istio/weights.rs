@@ -7,21 +7,8 @@ use serde_json::{Value, json};
 
 use super::TOTAL;
 use crate::object::unsuitable;
+use crate::shares::{Destinations, Whose};
 use crate::{Additional, Reference, RouterError, Routing, Services};
-
-/// Whose a destination is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whose {
-    Canary,
-    Stable,
-    /// Of an Experiment, by its place in the list.
-    Additional(usize),
-    /// Of an Experiment that is over.
-    Retired,
-    /// Of a subset that the user wants to have beside the two.
-    Kept,
-    Foreign,
-}
 
 /// The names by which destinations are known.
 #[derive(Clone, Debug)]
@@ -36,13 +23,9 @@ pub(super) struct Names<'a> {
     pub retired: Vec<&'a str>,
 }
 
-impl Names<'_> {
-    /// The two versions in the words of messages.
-    pub fn told(&self) -> String {
-        match self.subsets {
-            Some((canary, stable)) => format!("the subsets {stable} and {canary}"),
-            None => format!("{} and {}", self.services.stable, self.services.canary),
-        }
+impl Destinations for Names<'_> {
+    fn additional(&self) -> &[Additional] {
+        self.additional
     }
 
     fn whose(&self, destination: &Value) -> Whose {
@@ -73,6 +56,39 @@ impl Names<'_> {
         }
     }
 
+    /// Without a weight beside others it gets nothing.
+    fn weight(destination: &Value) -> u64 {
+        destination.get("weight").and_then(Value::as_u64).filter(|weight| u32::try_from(*weight).is_ok()).unwrap_or(0)
+    }
+
+    /// The only destination has everything, whatever its weight.
+    fn says(destination: &Value, share: u64, alone: bool) -> bool {
+        Self::weight(destination) == share || alone && share == u64::from(TOTAL)
+    }
+
+    fn beside(stable: &Value, service: &str) -> Value {
+        let host = stable.pointer("/destination/host").and_then(Value::as_str).unwrap_or_default();
+        let host = match host.split_once('.') {
+            Some((_, domain)) => format!("{service}.{domain}"),
+            None => service.to_owned(),
+        };
+        let mut destination = json!({ "host": host });
+        if let (Some(port), Some(fields)) = (stable.pointer("/destination/port"), destination.as_object_mut()) {
+            fields.insert("port".to_owned(), port.clone());
+        }
+        json!({ "destination": destination })
+    }
+}
+
+impl Names<'_> {
+    /// The two versions in the words of messages.
+    pub fn told(&self) -> String {
+        match self.subsets {
+            Some((canary, stable)) => format!("the subsets {stable} and {canary}"),
+            None => format!("{} and {}", self.services.stable, self.services.canary),
+        }
+    }
+
     /// Whether a route leads to one of the two versions.
     pub fn leads_here(&self, route: &Value) -> bool {
         let ours = |one: &Value| matches!(self.whose(one), Whose::Canary | Whose::Stable);
@@ -83,11 +99,12 @@ impl Names<'_> {
     pub fn carried(&self, route: &Value) -> Option<u32> {
         let all = destinations(route);
         let canary = all.iter().filter(|one| self.whose(one) == Whose::Canary);
-        canary.map(|one| if all.len() == 1 { TOTAL } else { weight(one) }).reduce(u32::saturating_add)
+        let carried = canary.map(|one| if all.len() == 1 { u64::from(TOTAL) } else { Self::weight(one) });
+        carried.reduce(u64::saturating_add).map(|weight| u32::try_from(weight).unwrap_or(u32::MAX))
     }
 
     /// Writes the desired shares into a route.
-    pub fn share(&self, reference: &Reference, route: &mut Value, desired: &Routing) -> Result<(), RouterError> {
+    pub fn divide(&self, reference: &Reference, route: &mut Value, desired: &Routing) -> Result<(), RouterError> {
         let Some(all) = route.get_mut("route").and_then(Value::as_array_mut) else {
             return Err(unsuitable(reference, format!("has a route without destinations; it needs {}", self.told())));
         };
@@ -101,32 +118,7 @@ impl Names<'_> {
         if desired.canary.0 > 0 && !all.iter().any(|one| self.whose(one) == Whose::Canary) {
             return Err(unsuitable(reference, format!("has a route without the canary; it needs {}", self.told())));
         }
-        all.retain(|one| self.whose(one) != Whose::Retired);
-        for (place, one) in self.additional.iter().enumerate() {
-            if !all.iter().any(|known| self.whose(known) == Whose::Additional(place)) {
-                all.push(beside(&stable, &one.service));
-            }
-        }
-        let kept: u32 =
-            all.iter().filter(|one| matches!(self.whose(one), Whose::Kept | Whose::Foreign)).map(weight).sum();
-        let experiments: u32 = self.additional.iter().map(|one| one.weight.0).sum();
-        let rest = TOTAL.saturating_sub(desired.canary.0).saturating_sub(experiments).saturating_sub(kept);
-        let single = all.len() == 1;
-        let (mut canary, mut stable) = (Some(desired.canary.0), Some(rest));
-        for one in all {
-            let share = match self.whose(one) {
-                // A route that names one of them twice: the first has it all.
-                Whose::Canary => canary.take().unwrap_or(0),
-                Whose::Stable => stable.take().unwrap_or(0),
-                Whose::Additional(place) => self.additional.get(place).map_or(0, |one| one.weight.0),
-                Whose::Retired | Whose::Kept | Whose::Foreign => continue,
-            };
-            // The only destination has everything, whatever its weight.
-            let says = weight(one) == share || single && share == TOTAL;
-            if let Some(one) = one.as_object_mut().filter(|_| !says) {
-                one.insert("weight".to_owned(), Value::from(share));
-            }
-        }
+        self.share(all, &stable, desired, u64::from(TOTAL));
         Ok(())
     }
 
@@ -148,7 +140,7 @@ impl Names<'_> {
                 }
             }
         }
-        if let Some(one) = all.iter().find(|one| self.whose(one) == Whose::Foreign && weight(one) > 0) {
+        if let Some(one) = all.iter().find(|one| self.whose(one) == Whose::Foreign && Self::weight(one) > 0) {
             let problem = format!(
                 "{called} has the destination {} beside the two versions ({}), whose weight could not be kept; give it a route of its own",
                 one.get("destination").unwrap_or(&Value::Null),
@@ -170,25 +162,6 @@ impl Names<'_> {
 /// The destinations of a route.
 fn destinations(route: &Value) -> &[Value] {
     route.get("route").and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-/// A destination without a weight beside others gets nothing.
-fn weight(destination: &Value) -> u32 {
-    destination.get("weight").and_then(Value::as_u64).and_then(|weight| u32::try_from(weight).ok()).unwrap_or(0)
-}
-
-/// A destination for another Service of the same namespace, written as this one is.
-fn beside(stable: &Value, service: &str) -> Value {
-    let host = stable.pointer("/destination/host").and_then(Value::as_str).unwrap_or_default();
-    let host = match host.split_once('.') {
-        Some((_, domain)) => format!("{service}.{domain}"),
-        None => service.to_owned(),
-    };
-    let mut destination = json!({ "host": host });
-    if let (Some(port), Some(fields)) = (stable.pointer("/destination/port"), destination.as_object_mut()) {
-        fields.insert("port".to_owned(), port.clone());
-    }
-    json!({ "destination": destination })
 }
 
 /// Whether a host is this Service: its name, alone or with its namespace and the cluster's domain.
