@@ -163,18 +163,22 @@ impl View {
             Change::Put { new, .. } => {
                 let name = Name::of(new.meta());
                 if let Guarded::Valid(rollout) = &**new {
-                    self.index.set(&name, self.references(rollout));
+                    self.names(&name, self.references(rollout));
                 }
                 name
             }
             Change::Removed(old) => {
                 let name = Name::of(old.meta());
-                self.index.set(&name, std::collections::BTreeSet::new());
-                self.routes.forget(&name);
+                self.names(&name, std::collections::BTreeSet::new());
                 name
             }
         };
         self.wake(&Key::Rollout(name), by);
+    }
+
+    fn names(&self, rollout: &Name, references: std::collections::BTreeSet<Referenced>) {
+        self.routes.named_by(rollout, &references);
+        self.index.set(rollout, references);
     }
 
     fn references(&self, rollout: &Rollout) -> std::collections::BTreeSet<Referenced> {

@@ -4,8 +4,8 @@
 //! - A kind is watched from the moment at which a first Rollout names an object of it; until then it costs nothing.
 //! - A kind the API server does not know stops only those who need it, is looked for again, and whoever waits for it is woken when it is
 //!   there. Of the versions that are served the most stable one is used.
-//! - Only objects that are named, or of which somebody selects by labels in their namespace, are kept. Who names one that was not named before reads it once; the watch says what happens to it
-//!   from then on.
+//! - Only objects that are named, or of which somebody selects by labels in their namespace, are kept. Who names one that was not named
+//!   before reads it once; the watch says what happens to it from then on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -95,9 +95,19 @@ impl Routes {
         }
     }
 
-    /// A Rollout selects by labels no more.
-    pub(super) fn forget(&self, rollout: &Name) {
-        lock(&self.listed).retain(|(name, ..)| name != rollout);
+    /// What a Rollout names now: what it selects no more is not kept for it, so it has to be listed when it is selected again.
+    pub(super) fn named_by(&self, rollout: &Name, references: &BTreeSet<Referenced>) {
+        lock(&self.listed).retain(|(name, plural, namespace)| {
+            name != rollout || references.contains(&Referenced::Routes(plural, namespace.clone()))
+        });
+    }
+
+    /// What is known of a kind; when the API server does not know it, that is noted.
+    fn known(&self, reference: &Reference, unserved: &mut BTreeSet<&'static str>) -> Option<&Known> {
+        if self.unserved(reference.plural) {
+            unserved.insert(reference.kind);
+        }
+        self.kinds.get(reference.plural)
     }
 
     /// Adds the objects that have the labels.
@@ -109,10 +119,7 @@ impl Routes {
         unserved: &mut BTreeSet<&'static str>,
     ) {
         for Selected { like, selector } in selected {
-            let Some(known) = self.kinds.get(like.plural) else { continue };
-            if self.unserved(like.plural) {
-                unserved.insert(like.kind);
-            }
+            let Some(known) = self.known(&like, unserved) else { continue };
             let namespace = place(namespace, &like).namespace;
             for object in known.objects.in_namespace(&namespace) {
                 let empty = BTreeMap::new();
@@ -135,10 +142,7 @@ impl Routes {
         unserved: &mut BTreeSet<&'static str>,
     ) {
         for reference in references {
-            let Some(known) = self.kinds.get(reference.plural) else { continue };
-            if self.unserved(reference.plural) {
-                unserved.insert(reference.kind);
-            }
+            let Some(known) = self.known(&reference, unserved) else { continue };
             if let Some(object) = known.objects.get(&place(namespace, &reference))
                 && let Ok(object) = serde_json::to_value(&*object)
             {
@@ -332,4 +336,22 @@ impl View {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_selected_again_is_listed_again() {
+        let routes = Routes::default();
+        let (web, cart) = (Name::new("shop", "web"), Name::new("shop", "cart"));
+        let entry = |rollout: &Name| (rollout.clone(), "httproutes", "shop".to_owned());
+        lock(&routes.listed).extend([entry(&web), entry(&cart)]);
+        let selects = BTreeSet::from([Referenced::Routes("httproutes", "shop".to_owned())]);
+        routes.named_by(&web, &selects);
+        assert!(lock(&routes.listed).contains(&entry(&web)), "it still selects them");
+        routes.named_by(&web, &BTreeSet::new());
+        assert_eq!(*lock(&routes.listed), BTreeSet::from([entry(&cart)]));
+    }
 }
