@@ -40,7 +40,49 @@ pub struct Settings {
     pub maximum: Option<i64>,
 }
 
+/// What was found, in the words of one kind of comparison.
+pub(super) struct Words {
+    /// The numbers of both versions.
+    pub(super) found: String,
+    /// `times as many` or `times as much`.
+    pub(super) times: &'static str,
+    /// `requests` or `blocks`.
+    pub(super) unit: &'static str,
+    /// So many of them of the canary.
+    pub(super) seen: f64,
+    /// Why nothing can be said when there are none.
+    pub(super) nothing: String,
+}
+
+impl Words {
+    /// Of requests, `seconds` after the beginning.
+    pub(super) fn of_requests(found: String, seen: f64, seconds: i64) -> Self {
+        let nothing = format!("no traffic: the canary had no requests within {seconds} s");
+        Self { found, times: "times as many", unit: "requests", seen, nothing }
+    }
+}
+
 impl Settings {
+    /// The message of a verdict; `harm` says how much harm there is, such as `at least 2.6 times as many`.
+    pub(super) fn message(&self, verdict: Verdict, words: Words, harm: impl FnOnce() -> String) -> String {
+        let Words { found, times, unit, seen, nothing } = words;
+        let alarm = percent(self.alpha);
+        match verdict {
+            Verdict::Harm => format!("{found}: {} (false alarm {alarm})", harm()),
+            Verdict::Promote { .. } => match self.promote_on {
+                PromoteOn::NoEvidenceOfHarm => format!("no evidence of harm: {found}"),
+                PromoteOn::EvidenceOfNoHarm => {
+                    format!("evidence of no harm: {found}, less than {} {times} (error {alarm})", self.tolerance.ratio)
+                }
+            },
+            Verdict::Open { .. } if seen <= 0.0 => nothing,
+            Verdict::Open { .. } if seen < self.minimum => {
+                format!("{} of {} {unit} so far: {found}", number(seen), number(self.minimum))
+            }
+            Verdict::Open { .. } => format!("no evidence yet that the canary does no harm: {found}"),
+        }
+    }
+
     /// What it means when harm and its absence are spoken for with these logarithms, after so many samples and seconds.
     pub(super) fn verdict(&self, harm: f64, safety: f64, samples: f64, seconds: i64) -> Verdict {
         let enough = threshold(self.alpha);
@@ -219,28 +261,16 @@ impl Evidence {
             percent(stable.share()),
             number(stable.total)
         );
-        let alarm = percent(settings.alpha);
-        match self.verdict(settings) {
-            Verdict::Harm => {
-                let times = self.lower_bound(settings.alpha).filter(|lower| *lower > settings.tolerance.ratio);
-                // Rounded down: "at least" must stay true.
-                let times = (times.unwrap_or(settings.tolerance.ratio) * 10.0).floor() / 10.0;
-                format!("{rates}: at least {times:.1} times as many (false alarm {alarm})")
-            }
-            Verdict::Promote { .. } => match settings.promote_on {
-                PromoteOn::NoEvidenceOfHarm => format!("no evidence of harm: {rates}"),
-                PromoteOn::EvidenceOfNoHarm => {
-                    let ratio = settings.tolerance.ratio;
-                    format!("evidence of no harm: {rates}, less than {ratio} times as many (error {alarm})")
-                }
-            },
-            Verdict::Open { .. } if canary.total <= 0.0 => {
-                format!("no traffic: the canary had no requests within {} s", self.through - self.since)
-            }
-            Verdict::Open { .. } if canary.total < settings.minimum => {
-                format!("{} of {} requests so far: {rates}", number(canary.total), number(settings.minimum))
-            }
-            Verdict::Open { .. } => format!("no evidence yet that the canary does no harm: {rates}"),
-        }
+        let words = Words::of_requests(rates, canary.total, self.through - self.since);
+        settings.message(self.verdict(settings), words, || {
+            let tolerated = settings.tolerance.ratio;
+            let times = self.lower_bound(settings.alpha).filter(|lower| *lower > tolerated).unwrap_or(tolerated);
+            format!("{} times as many", at_least(times))
+        })
     }
+}
+
+/// So many times at least: rounded down, because that must stay true.
+pub(super) fn at_least(times: f64) -> String {
+    format!("at least {:.1}", (times * 10.0).floor() / 10.0)
 }

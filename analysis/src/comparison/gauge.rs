@@ -9,9 +9,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::evidence::{PromoteOn, Settings, Verdict};
+use super::evidence::{Settings, Verdict, Words};
 use super::mixture::log_mean_exp;
-use super::words::{amount, number, percent};
+use super::words::amount;
 
 /// The shape of the payoff from the lowest rank to the highest.
 const PAYOFF: [f64; 5] = [0.0, 0.0, 0.25, 1.25, 3.5];
@@ -174,27 +174,11 @@ impl Gauge {
         let ([canary, stable], [_, pods]) = (self.means(), self.pods);
         let found =
             format!("canary has {} per pod, stable {} in the mean of {pods} pods", amount(canary), amount(stable));
-        let (alarm, tolerated) = (percent(settings.alpha), settings.tolerance.ratio);
-        let blocks = f64::from(self.blocks);
-        match self.verdict(settings) {
-            Verdict::Harm => format!("{found}: more than {tolerated} times as much (false alarm {alarm})"),
-            Verdict::Promote { .. } => match settings.promote_on {
-                PromoteOn::NoEvidenceOfHarm => format!("no evidence of harm: {found}"),
-                PromoteOn::EvidenceOfNoHarm => {
-                    format!("evidence of no harm: {found}, less than {tolerated} times as much (error {alarm})")
-                }
-            },
-            Verdict::Open { .. } if self.blocks == 0 => {
-                format!(
-                    "nothing to compare: no block with values of both versions within {} s",
-                    self.through - self.since
-                )
-            }
-            Verdict::Open { .. } if blocks < settings.minimum => {
-                format!("{} of {} blocks so far: {found}", number(blocks), number(settings.minimum))
-            }
-            Verdict::Open { .. } => format!("no evidence yet that the canary does no harm: {found}"),
-        }
+        let nothing =
+            format!("nothing to compare: no block with values of both versions within {} s", self.through - self.since);
+        let words = Words { found, times: "times as much", unit: "blocks", seen: f64::from(self.blocks), nothing };
+        settings
+            .message(self.verdict(settings), words, || format!("more than {} times as much", settings.tolerance.ratio))
     }
 }
 

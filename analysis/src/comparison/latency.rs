@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::counts::{Block, Counts};
-use super::evidence::{Dispersion, Evidence, PromoteOn, Settings, Verdict};
+use super::evidence::{Dispersion, Evidence, Settings, Verdict, Words, at_least};
 use super::harm::Tolerance;
 use super::mixture::log_mean_exp;
 use super::words::{bound_text, number, percent};
@@ -137,31 +137,13 @@ impl Latency {
         let ((slow, all), (stable_slow, stable_all)) = (of(evidence.canary), of(evidence.stable));
         let over = bound_text(*bound, seconds);
         let rates = format!("canary has {slow} of {all} requests over {over}, stable {stable_slow} of {stable_all}");
-        let (alarm, tolerated) = (percent(settings.alpha), settings.tolerance.ratio);
-        match self.verdict(settings) {
-            Verdict::Harm => {
-                let lower = self.lower_bound(settings.alpha).filter(|lower| *lower > tolerated);
-                let bounds = self.tails.len();
-                let found = lower.map_or_else(
-                    || format!("more than {tolerated} times as many over one of {bounds} bounds"),
-                    // Rounded down: "at least" must stay true.
-                    |times| format!("at least {:.1} times as many", (times * 10.0).floor() / 10.0),
-                );
-                format!("{rates}: {found} (false alarm {alarm})")
-            }
-            Verdict::Promote { .. } => match settings.promote_on {
-                PromoteOn::NoEvidenceOfHarm => format!("no evidence of harm: {rates}"),
-                PromoteOn::EvidenceOfNoHarm => {
-                    format!("evidence of no harm: {rates}, less than {tolerated} times as many (error {alarm})")
-                }
-            },
-            Verdict::Open { .. } if self.samples() <= 0.0 => {
-                format!("no traffic: the canary had no requests within {} s", self.through - self.since)
-            }
-            Verdict::Open { .. } if self.samples() < settings.minimum => {
-                format!("{} of {} requests so far: {rates}", number(self.samples()), number(settings.minimum))
-            }
-            Verdict::Open { .. } => format!("no evidence yet that the canary does no harm: {rates}"),
-        }
+        let words = Words::of_requests(rates, self.samples(), self.through - self.since);
+        settings.message(self.verdict(settings), words, || {
+            let tolerated = settings.tolerance.ratio;
+            self.lower_bound(settings.alpha).filter(|lower| *lower > tolerated).map_or_else(
+                || format!("more than {tolerated} times as many over one of {} bounds", self.tails.len()),
+                |lower| format!("{} times as many", at_least(lower)),
+            )
+        })
     }
 }
