@@ -146,7 +146,12 @@ impl Cluster {
 
     /// Traefik's entry point; the `Host` header chooses the Ingress.
     pub fn traefik_url(&self) -> String {
-        format!("http://127.0.0.1:{}/", self.port(|ports| ports.traefik))
+        format!("http://127.0.0.1:{}/", self.traefik_port())
+    }
+
+    /// The port of Traefik's entry point, which a listener of a Gateway has to name.
+    pub fn traefik_port(&self) -> u16 {
+        self.port(|ports| ports.traefik)
     }
 
     /// The API server, for metrics that ask it for its version; valid inside and outside.

@@ -52,7 +52,7 @@ pub use load::{Load, Tally};
 pub use paths::{repository, run_dir};
 pub use pods::serve as serve_pods;
 pub use process::Running;
-pub use release::{Release, four_weights, manifest, surroundings};
+pub use release::{Release, four_weights, manifest, service, surroundings};
 pub use start::{down, enter, status, up};
 pub use state::{Ports, State};
 pub use wait::{eventually, holds, wait_for, wait_gone};

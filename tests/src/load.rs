@@ -122,6 +122,20 @@ impl Load {
         self.window()
     }
 
+    /// Waits until a version answers this share of the requests, in percent, give or take 3.
+    ///
+    /// # Panics
+    /// Not within a minute.
+    pub async fn reaches(&self, version: &str, percent: f64) {
+        const MINUTE: Duration = Duration::from_mins(1);
+        crate::eventually(&format!("{percent} % of the requests reach {version}"), MINUTE, async || {
+            let tally = self.measure(300, MINUTE).await;
+            let share = tally.share(version) * 100.0;
+            if (share - percent).abs() <= 3.0 { Ok(()) } else { Err(format!("{share:.1} %: {tally:?}")) }
+        })
+        .await;
+    }
+
     /// Ends the load, waits for the requests still under way, and returns everything since the start.
     pub async fn stop(mut self) -> Tally {
         self.stop.send_replace(true);

@@ -58,20 +58,23 @@ spec:
     )
 }
 
-/// The Services and the Ingress that a Rollout of [`manifest`] names; the Ingress' host is `NAMESPACE.example`.
-pub fn surroundings(ns: &Namespace) -> String {
+/// A Service that selects all pods of a Rollout of [`manifest`].
+pub fn service(name: &str) -> String {
     format!(
         "
 apiVersion: v1
 kind: Service
-metadata: {{name: web-stable}}
+metadata: {{name: {name}}}
 spec: {{selector: {{app: web}}, ports: [{{name: http, port: 80, targetPort: 8080}}]}}
 ---
-apiVersion: v1
-kind: Service
-metadata: {{name: web-canary}}
-spec: {{selector: {{app: web}}, ports: [{{name: http, port: 80, targetPort: 8080}}]}}
----
+"
+    )
+}
+
+/// The Services and the Ingress that a Rollout of [`manifest`] names; the Ingress' host is `NAMESPACE.example`.
+pub fn surroundings(ns: &Namespace) -> String {
+    format!(
+        "{}{}
 apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata: {{name: web}}
@@ -81,6 +84,8 @@ spec:
   - host: {}.example
     http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: web-stable, port: {{number: 80}}}}}}}}]}}
 ",
+        service("web-stable"),
+        service("web-canary"),
         ns.name()
     )
 }

@@ -1,21 +1,8 @@
 //! A canary through NGINX on a real API server, under real requests: promoted when good, taken back when bad.
 
-use std::time::Duration;
-
 use cluster_tests::crds::AnalysisRun;
 use cluster_tests::crds::kube::api::ListParams;
-use cluster_tests::{Cluster, Load, Release, eventually, four_weights};
-
-const MINUTE: Duration = Duration::from_mins(1);
-
-async fn routed(load: &Load, tag: &str, percent: f64) {
-    eventually(&format!("{percent} % of the requests reach {tag}"), MINUTE, async || {
-        let tally = load.measure(300, MINUTE).await;
-        let share = tally.share(tag) * 100.0;
-        if (share - percent).abs() <= 3.0 { Ok(()) } else { Err(format!("{share:.1} %: {tally:?}")) }
-    })
-    .await;
-}
+use cluster_tests::{Cluster, Load, Release, four_weights};
 
 #[tokio::test]
 async fn a_good_release_goes_through_every_weight_and_is_promoted() {
@@ -26,18 +13,18 @@ async fn a_good_release_goes_through_every_weight_and_is_promoted() {
     let ns = cluster.fast_namespace("good").await;
     let release = Release::start(cluster, ns, 5, "good", &four_weights("{}")).await;
     let load = Load::start(cluster, &release.host(), 200);
-    routed(&load, "good", 100.0).await;
+    load.reaches("good", 100.0).await;
     let lost_before = load.so_far().lost_count;
 
     release.set_image("v2").await;
     for (index, percent) in [(1, 20), (3, 40), (5, 60), (7, 80)] {
         release.paused_at(index).await;
         assert_eq!(release.weight().await, Some(percent));
-        routed(&load, "v2", f64::from(percent)).await;
+        load.reaches("v2", f64::from(percent)).await;
         release.promote().await;
     }
     release.healthy().await;
-    routed(&load, "v2", 100.0).await;
+    load.reaches("v2", 100.0).await;
     let tally = load.stop().await;
     assert_eq!(tally.lost_count, lost_before, "{:?}", tally.lost);
     assert_eq!(release.replica_sets().await.len(), 2);
@@ -62,7 +49,7 @@ async fn a_release_with_five_percent_errors_is_taken_back_and_no_request_is_lost
     ns.apply(&error_rate(&cluster.prometheus_url(), ns.name(), "failureLimit: 0")).await;
     let release = Release::start(cluster, ns, 4, "good", strategy).await;
     let load = Load::start(cluster, &release.host(), 200);
-    routed(&load, "good", 100.0).await;
+    load.reaches("good", 100.0).await;
     let lost_before = load.so_far().lost_count;
 
     release.set_image("errors-5pct").await;
@@ -74,7 +61,7 @@ async fn a_release_with_five_percent_errors_is_taken_back_and_no_request_is_lost
         .await;
     let message = aborted.status.and_then(|status| status.message).unwrap_or_default();
     assert!(message.contains("errors") && message.contains("Failed"), "{message}");
-    routed(&load, "good", 100.0).await;
+    load.reaches("good", 100.0).await;
     assert_eq!(release.weight().await, Some(0));
     let tally = load.stop().await;
     assert_eq!(tally.lost_count, lost_before, "{:?}", tally.lost);

@@ -3,19 +3,14 @@
 
 use std::time::Duration;
 
-use cluster_tests::{Cluster, Load, Release, eventually, holds, manifest};
+use cluster_tests::{Cluster, Load, Release, eventually, holds, manifest, service};
 use serde_json::{Value, json};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// The Services, the Gateway `edge` of a class, and an HTTPRoute `web` with a rule to both Services and one to somebody else.
 fn objects(cluster: &Cluster, namespace: &str, class: &str) -> String {
-    let service = |name: &str| {
-        format!(
-            "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{selector: {{app: web}}, ports: [{{name: http, port: 80, targetPort: 8080}}]}}\n---\n"
-        )
-    };
-    let port = cluster.traefik_url().trim_end_matches('/').rsplit(':').next().unwrap().to_owned();
+    let port = cluster.traefik_port();
     format!(
         "{}{}{}
 apiVersion: gateway.networking.k8s.io/v1
@@ -81,15 +76,6 @@ fn rules(route: &Value) -> String {
     rules.map(one).collect::<Vec<_>>().join("; ")
 }
 
-async fn routed(load: &Load, tag: &str, percent: f64) {
-    eventually(&format!("{percent} % of the requests reach {tag}"), MINUTE, async || {
-        let tally = load.measure(300, MINUTE).await;
-        let share = tally.share(tag) * 100.0;
-        if (share - percent).abs() <= 3.0 { Ok(()) } else { Err(format!("{share:.1} %: {tally:?}")) }
-    })
-    .await;
-}
-
 const BUILT_IN: &str = "
       trafficRouting:
         managedRoutes: [{name: qa}]
@@ -110,12 +96,12 @@ async fn through_a_real_gateway_no_request_is_lost_and_the_header_route_leads_to
     }
     let release = start(cluster, "gateway-real", "traefik", 5, BUILT_IN).await;
     let load = Load::start(cluster, &release.host(), 200);
-    routed(&load, "good", 100.0).await;
+    load.reaches("good", 100.0).await;
     let lost_before = load.so_far().lost_count;
 
     release.set_image("v2").await;
     release.paused_at(2).await;
-    routed(&load, "v2", 20.0).await;
+    load.reaches("v2", 20.0).await;
     rules_are(&release, "qa: web-canary=1; web-stable=80 web-canary=20; elsewhere=1").await;
     let client = reqwest::Client::new();
     eventually("requests with the header reach the canary", MINUTE, async || {
@@ -134,21 +120,21 @@ async fn through_a_real_gateway_no_request_is_lost_and_the_header_route_leads_to
     assert_eq!(route.pointer("/metadata/labels/rollouts.argoproj.io~1gatewayapi-canary"), Some(&json!("in-progress")));
     release.promote().await;
     release.paused_at(4).await;
-    routed(&load, "v2", 60.0).await;
+    load.reaches("v2", 60.0).await;
 
     release.promote().await;
     release.healthy().await;
-    routed(&load, "v2", 100.0).await;
+    load.reaches("v2", 100.0).await;
 
     // The next one is taken back at 60 %.
     release.set_image("v3").await;
     release.paused_at(2).await;
     release.promote().await;
     release.paused_at(4).await;
-    routed(&load, "v3", 60.0).await;
+    load.reaches("v3", 60.0).await;
     release.patch_status(json!({ "abort": true })).await;
     release.until("aborted", |status| status.phase.as_deref() == Some("Degraded")).await;
-    routed(&load, "v2", 100.0).await;
+    load.reaches("v2", 100.0).await;
     rules_are(&release, "web-stable=100 web-canary=0; elsewhere=1").await;
     let tally = load.stop().await;
     assert_eq!(tally.lost_count, lost_before, "{:?}", tally.lost);

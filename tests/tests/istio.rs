@@ -5,17 +5,10 @@
 use std::time::Duration;
 
 use cluster_tests::crds::k8s_openapi::api::core::v1::Service;
-use cluster_tests::{Cluster, Release, eventually, manifest};
+use cluster_tests::{Cluster, Release, eventually, manifest, service};
 use serde_json::{Value, json};
 
 const MINUTE: Duration = Duration::from_mins(1);
-
-/// A Service that selects all pods.
-fn service(name: &str) -> String {
-    format!(
-        "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{selector: {{app: web}}, ports: [{{name: http, port: 80, targetPort: 8080}}]}}\n"
-    )
-}
 
 /// A VirtualService with one route to these two destinations and one to somebody else, in one of the versions that Istio serves.
 fn virtual_service(version: &str, stable: &str, canary: &str) -> String {

@@ -9,11 +9,11 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::{any_json, apply, services};
+use support::random::{EXPERIMENT, any_json, any_routing};
+use support::{apply, services};
 use traffic::gateway::{Gateway, Kind};
-use traffic::{Additional, HeaderRoute, HeaderValue, MirrorRoute, Objects, Router, Routing, Weight};
+use traffic::{Objects, Router};
 
-const EXPERIMENT: [&str; 2] = ["web-exp-a", "web-exp-b"];
 const MANAGED: [&str; 2] = ["copies", "qa"];
 
 fn router() -> Gateway {
@@ -88,35 +88,6 @@ fn any_route() -> impl Strategy<Value = Value> {
             })
         },
     )
-}
-
-fn any_routing() -> impl Strategy<Value = Routing> {
-    let header = option::of("[a-z]{1,3}").prop_map(|value| {
-        value.map(|value| HeaderRoute { name: "qa".into(), header: "x-qa".into(), value: HeaderValue::Exact(value) })
-    });
-    let mirror = option::of(0..=100_u32).prop_map(|percentage| {
-        percentage.map(|percentage| {
-            let matches = serde_json::from_value(json!([{ "method": { "exact": "GET" } }])).unwrap();
-            MirrorRoute { name: "copies".into(), matches, percentage }
-        })
-    });
-    (0..=100_u32, 0..3_usize, header, mirror).prop_map(|(canary, experiment, header, mirror)| {
-        let additional: Vec<Additional> = EXPERIMENT
-            .iter()
-            .take(if canary <= 80 { experiment } else { 0 })
-            .map(|name| Additional { service: (*name).to_owned(), weight: Weight(7) })
-            .collect();
-        Routing {
-            canary: Weight(canary),
-            max: Weight(100),
-            retired: EXPERIMENT.iter().skip(additional.len()).map(|name| (*name).to_owned()).collect(),
-            additional,
-            headers: header.into_iter().collect(),
-            mirrors: mirror.into_iter().collect(),
-            canary_service: "web-canary".into(),
-            stable_service: "web-stable".into(),
-        }
-    })
 }
 
 fn is_managed(rule: &Value) -> bool {

@@ -9,11 +9,10 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::{any_json, apply, services};
+use support::random::{EXPERIMENT, any_json, any_routing};
+use support::{apply, services};
 use traffic::istio::{Istio, virtual_service};
-use traffic::{Additional, HeaderRoute, HeaderValue, MirrorRoute, Objects, Router, Routing, Weight};
-
-const EXPERIMENT: [&str; 2] = ["web-exp-a", "web-exp-b"];
+use traffic::{Objects, Router};
 
 fn router() -> Istio {
     let rollout = json!({
@@ -87,35 +86,6 @@ fn any_virtual_service() -> impl Strategy<Value = Value> {
             })
         },
     )
-}
-
-fn any_routing() -> impl Strategy<Value = Routing> {
-    let header = (any::<bool>(), "[a-z]{1,3}").prop_map(|(on, value)| {
-        on.then(|| HeaderRoute { name: "qa".into(), header: "x-qa".into(), value: HeaderValue::Exact(value) })
-    });
-    let mirror = option::of(0..=100_u32).prop_map(|percentage| {
-        percentage.map(|percentage| {
-            let matches = serde_json::from_value(json!([{ "method": { "exact": "GET" } }])).unwrap();
-            MirrorRoute { name: "copies".into(), matches, percentage }
-        })
-    });
-    (0..=100_u32, 0..3_usize, header, mirror).prop_map(|(canary, experiment, header, mirror)| {
-        let additional: Vec<Additional> = EXPERIMENT
-            .iter()
-            .take(if canary <= 80 { experiment } else { 0 })
-            .map(|name| Additional { service: (*name).to_owned(), weight: Weight(7) })
-            .collect();
-        Routing {
-            canary: Weight(canary),
-            max: Weight(100),
-            retired: EXPERIMENT.iter().skip(additional.len()).map(|name| (*name).to_owned()).collect(),
-            additional,
-            headers: header.into_iter().collect(),
-            mirrors: mirror.into_iter().collect(),
-            canary_service: "web-canary".into(),
-            stable_service: "web-stable".into(),
-        }
-    })
 }
 
 fn is_ours(destination: &Value) -> bool {

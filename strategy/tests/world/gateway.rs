@@ -26,9 +26,7 @@ impl World {
         if self.accepted.is_empty() {
             return (written, written);
         }
-        let routers = traffic::routers(&self.seen.rollout);
-        let weights = routers.iter().filter_map(|router| router.in_force(&self.accepted).ok().flatten());
-        let taken = weights.max().map_or(0, |weight| weight.0);
+        let taken = self.weight_by(&self.accepted).unwrap_or(0);
         (written.min(taken), written.max(taken))
     }
 }

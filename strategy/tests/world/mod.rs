@@ -287,8 +287,13 @@ impl World {
 
     /// The canary's weight in force; `None` without routing.
     pub fn weight(&self) -> Option<u32> {
+        self.weight_by(&self.seen.routes)
+    }
+
+    /// The canary's weight as these objects say it.
+    fn weight_by(&self, objects: &traffic::Objects) -> Option<u32> {
         let routers = traffic::routers(&self.seen.rollout);
-        let weights = routers.iter().filter_map(|router| router.in_force(&self.seen.routes).ok().flatten());
+        let weights = routers.iter().filter_map(|router| router.in_force(objects).ok().flatten());
         (!routers.is_empty()).then(|| weights.max().map_or(0, |weight| weight.0))
     }
 

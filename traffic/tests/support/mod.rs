@@ -4,11 +4,10 @@
 #![allow(dead_code)]
 
 pub mod cases;
+pub mod random;
 pub mod schema;
 
 use crds::Rollout;
-use proptest::collection::vec;
-use proptest::prelude::*;
 use serde_json::{Value, json};
 use traffic::{Objects, Reference, Routing, Services, Weight, Write};
 
@@ -126,30 +125,4 @@ pub fn golden(writes: &[Write]) -> Value {
         Write::Delete { reference, uid } => json!({ "delete": reference.name, "uid": uid }),
     };
     writes.iter().map(one).collect()
-}
-
-/// Any JSON, with names now and then that routers look for.
-pub fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        (0..200).prop_map(Value::from),
-        "[a-z-]{0,6}".prop_map(Value::from)
-    ];
-    leaf.prop_recursive(4, 40, 4, |inner| {
-        let name = prop_oneof![
-            "[a-z]{1,4}",
-            Just("route".to_owned()),
-            Just("destination".to_owned()),
-            Just("host".to_owned()),
-            Just("weight".to_owned()),
-            Just("name".to_owned()),
-            Just("backendRefs".to_owned()),
-            Just("matches".to_owned())
-        ];
-        prop_oneof![
-            vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map(name, inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
-        ]
-    })
 }
